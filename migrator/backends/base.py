@@ -1,0 +1,134 @@
+"""The contracts that the engine sees: a source, a target, and the lock that both have.
+
+A *unit* is a state name at the source and an object key at the target. Every method talks to one unit, is safe to call
+from several threads, and raises only errors of ``migrator.errors``: ``BackendUnreachableError``,
+``CredentialsRefusedError``, ``UnknownOutcomeError`` besides those that it names. Nothing here retries a write that is not
+idempotent; a lost reply is settled by reading back.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from migrator.backends.lock_info import LockInfo
+
+
+class Presence(StrEnum):
+    """Whether a backend holds a document for a unit."""
+
+    ABSENT = "absent"  # nothing is known under this name
+    EMPTY = "empty"  # the name exists and serves no document (GitLab: 204; S3: an object of zero bytes)
+    PRESENT = "present"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteToken:
+    """What identifies one written object: ``etag`` as the store sent it, quotes included, and its version, if any."""
+
+    etag: str
+    version_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What a backend serves for a unit now: exact bytes, and the token of the object where the backend has one."""
+
+    presence: Presence
+    data: bytes = b""
+    token: WriteToken | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedState:
+    """One state as the source lists it. ``serial`` is None when it has no version; ``locked_at`` is ISO 8601 UTC."""
+
+    name: str
+    serial: int | None
+    locked: bool
+    locked_at: str | None = None
+    locked_by: str | None = None
+    deleted: bool = False
+
+
+class Released(StrEnum):
+    """The outcome of giving a lock back."""
+
+    RELEASED = "released"
+    NOT_HELD = "not-held"  # nobody holds it: already given back, or taken away by somebody
+    HELD_BY_OTHER = "held-by-other"  # somebody else holds it now; left alone
+
+
+class Removed(StrEnum):
+    """The outcome of removing an object."""
+
+    REMOVED = "removed"
+    ABSENT = "absent"
+
+
+class StateLock(Protocol):
+    """The lock of one unit, in OpenTofu's own protocol of that backend."""
+
+    def acquire_lock(self, unit: str, info: LockInfo) -> LockInfo:
+        """Hold the lock with ``info.id``; return the holder's info as the backend gives it (its ``id`` is ours).
+
+        A refusal that names our own ID means that we hold it (a lost reply), and is success.
+
+        Raises: ForeignLockError (names holder and time).
+        """
+
+    def read_lock(self, unit: str, own_id: str) -> LockInfo | None:
+        """Return who holds the lock, None when it is free. ``own_id`` is only compared, never used to take the lock.
+
+        Where the protocol cannot say whose a held lock is without an effect, ``id`` is "" and the rest is what is known.
+        """
+
+    def release_lock(self, unit: str, lock_id: str) -> Released:
+        """Give back the lock if ``lock_id`` still holds it. Never forces."""
+
+
+class StateSource(StateLock, Protocol):
+    """The backend that state is moved away from."""
+
+    def list_states(self) -> Sequence[ListedState]:
+        """Return every state of the project, sorted by name, deleted ones included.
+
+        Raises: CredentialsRefusedError when the list cannot be trusted to be whole.
+        """
+
+    def read_state(self, name: str) -> Head:
+        """Return the newest document, exact bytes. Never takes or checks the lock."""
+
+    def read_version(self, name: str, serial: int) -> bytes | None:
+        """Return the exact bytes stored under ``serial``, None when there is no such version."""
+
+    def write_state(self, name: str, data: bytes, *, serial: int, lock_id: str) -> None:
+        """Store ``data`` as version ``serial`` under a lock that ``lock_id`` holds; return only when it is served.
+
+        Idempotent: the same bytes under the same serial are success. After a lost reply or a 5xx it reads the version
+        back instead of sending again.
+
+        Raises: ForeignObjectError when other bytes stand under ``serial`` or a higher serial exists,
+        ForeignLockError when the lock is not ours.
+        """
+
+
+class StateTarget(StateLock, Protocol):
+    """The store that state is moved to."""
+
+    def read_state(self, key: str) -> Head:
+        """Return the object at ``key``, exact bytes and token."""
+
+    def create_state(self, key: str, data: bytes) -> WriteToken:
+        """Create the object if the key is free (``If-None-Match: *``); one attempt, then read back and compare.
+
+        An object with exactly ``data`` is success (a lost reply).
+
+        Raises: ForeignObjectError when other bytes stand there.
+        """
+
+    def remove_state(self, key: str, *, sha256: str) -> Removed:
+        """Delete the object if its bytes have this digest (lower-case hex); conditional where the store obeys it.
+
+        Raises: ForeignObjectError when other bytes stand there.
+        """

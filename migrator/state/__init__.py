@@ -1,0 +1,1 @@
+"""PURE: what a state document is, and how two of them relate."""

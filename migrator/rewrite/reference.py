@@ -65,7 +65,8 @@ class TargetCoordinates:
     """Where state will live, in the terms that files are written in. Never a credential.
 
     ``key`` is a template in which only ``{state}``, ``{stack}`` and ``{environment}`` are left open. ``style`` is
-    ``inline`` or ``partial`` (interface.md section 3). The credentials are named by the two environment variables.
+    ``inline`` or ``partial`` (interface.md section 3). Credentials always reach OpenTofu's s3 backend by
+    AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: it reads no other names.
     """
 
     endpoint: str
@@ -74,5 +75,3 @@ class TargetCoordinates:
     key: str
     path_style: bool
     style: str
-    access_key_env: str = "AWS_ACCESS_KEY_ID"
-    secret_key_env: str = "AWS_SECRET_ACCESS_KEY"

@@ -1,0 +1,29 @@
+"""Words and pieces that several languages share: the key of a state, the s3 arguments, the credentials' names."""
+
+from migrator.rewrite.reference import TargetCoordinates
+
+ACCESS_KEY = "AWS_ACCESS_KEY_ID"
+SECRET_KEY = "AWS_SECRET_ACCESS_KEY"
+
+
+class CannotReplaceError(ValueError):
+    """The reference cannot be rewritten with certainty; the text says why, for a person to read."""
+
+
+def build_key(
+    target: TargetCoordinates, state: str, *, stack: str | None = None, environment: str | None = None
+) -> str:
+    """Return the object key for a state, where ``state`` may be an expression of the language around it.
+
+    Raises: CannotReplaceError when the key template asks for a stack or an environment that is not known here.
+    """
+    for field, value in (("{stack}", stack), ("{environment}", environment)):
+        if field in target.key and value is None:
+            raise CannotReplaceError(f"the key template needs {field}, which nothing here says")
+    key = target.key.replace("{state}", state)
+    return key.replace("{stack}", stack or "").replace("{environment}", environment or "")
+
+
+def build_backend_file_name(state: str) -> str:
+    """Return the name of the backend file of a state (style ``partial``), beside the stack's ``.tf`` files."""
+    return f"{state}.s3.tfbackend"

@@ -1,0 +1,1 @@
+"""EDGE (local disk): what happened, durably, before and after every effect."""

@@ -1,0 +1,65 @@
+"""Content-addressed documents of a run: ``blobs/<sha256>``, mode 0600. The only place where state documents are kept."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from migrator.errors import JournalError
+from migrator.journal.durable import make_private_directory, sync_directory, write_durably
+
+
+class BlobStore:
+    """Blobs below one directory. Safe for several threads: equal content gives equal names."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    def write(self, data: bytes) -> str:
+        """Keep ``data`` durably and return its sha256 (lower-case hex).
+
+        Raises: JournalError when it cannot be kept.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        try:
+            make_private_directory(self._directory)
+            if not self.has(digest):
+                write_durably(self._directory / digest, data)
+        except OSError as error:
+            raise JournalError(f"a blob cannot be kept: {error.strerror}", where=str(self._directory)) from None
+        return digest
+
+    def read(self, digest: str) -> bytes:
+        """Return the bytes with this digest.
+
+        Raises: JournalError when they are missing or no longer have this digest.
+        """
+        path = self._directory / digest
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise JournalError(f"blob {digest[:12]} cannot be read: {error.strerror}", where=str(path)) from None
+        if hashlib.sha256(data).hexdigest() != digest:
+            raise JournalError(f"blob {digest[:12]} is damaged: its bytes have another digest", where=str(path))
+        return data
+
+    def has(self, digest: str) -> bool:
+        """Return whether a whole blob with this digest is kept."""
+        try:
+            self.read(digest)
+        except JournalError:
+            return False
+        return True
+
+    def shred(self) -> int:
+        """Overwrite and remove every blob; return how many. Copy-on-write disks may keep old blocks."""
+        if not self._directory.is_dir():
+            return 0
+        paths = sorted(self._directory.iterdir())
+        for path in paths:
+            with path.open("r+b") as stream:
+                stream.write(b"\0" * path.stat().st_size)
+                stream.flush()
+                os.fsync(stream.fileno())
+            path.unlink()
+        sync_directory(self._directory)
+        return len(paths)

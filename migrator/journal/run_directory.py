@@ -1,0 +1,154 @@
+"""``.migrator/``: where plans, runs, journals and blobs of one repository live (interface.md section 4)."""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from migrator.errors import ConfigurationError, RefusedError, UsageError
+from migrator.journal.blobs import BlobStore
+from migrator.journal.durable import PRIVATE_FILE, make_private_directory, write_durably
+from migrator.journal.fold import RunView, fold
+from migrator.journal.log import Log, read_log
+
+HOME = ".migrator"
+
+
+@dataclass(frozen=True, slots=True)
+class RunDirectory:
+    """One run below ``.migrator/runs``: its plan, journal and blobs."""
+
+    path: Path
+
+    @property
+    def run_id(self) -> str:
+        """The run's name: its directory's name."""
+        return self.path.name
+
+    @property
+    def blobs(self) -> BlobStore:
+        """The documents that the run captured."""
+        return BlobStore(self.path / "blobs")
+
+    def read_plan_bytes(self) -> bytes:
+        """Return the plan that the run executes.
+
+        Raises: ConfigurationError.
+        """
+        try:
+            return (self.path / "plan.json").read_bytes()
+        except OSError as error:
+            raise ConfigurationError(
+                f"the run has no plan: {error.strerror}", where=str(self.path / "plan.json")
+            ) from None
+
+    def read_view(self) -> RunView:
+        """Return what the journal says.
+
+        Raises: JournalError.
+        """
+        return fold(read_log(self.path / "journal.jsonl"))
+
+    def open_log(self, clock: Callable[[], str]) -> Log:
+        """Open the journal for writing; hold ``locked()`` meanwhile."""
+        return Log(self.path / "journal.jsonl", clock)
+
+    def make_scratch(self) -> Path:
+        """Return a private directory for temporary files that may hold secrets, below the run."""
+        scratch = self.path / "scratch"
+        make_private_directory(scratch)
+        return scratch
+
+
+class Home:
+    """The ``.migrator`` directory of a repository. Nothing is created before the first write."""
+
+    def __init__(self, repository: Path) -> None:
+        self.path = repository / HOME
+
+    @property
+    def default_plan(self) -> Path:
+        """Where ``plan`` writes and ``migrate`` reads unless told otherwise."""
+        return self.path / "plan.json"
+
+    def prepare(self) -> None:
+        """Create the directory with its own ``.gitignore``.
+
+        Raises: ConfigurationError when it cannot be created, or is a link that leads elsewhere.
+        """
+        try:
+            if self.path.is_symlink():
+                raise ConfigurationError(f"{HOME} is a symbolic link; refusing to follow it", where=str(self.path))
+            make_private_directory(self.path)
+            ignore = self.path / ".gitignore"
+            if not ignore.exists():
+                write_durably(ignore, b"*\n")
+        except OSError as error:
+            raise ConfigurationError(
+                f"{HOME} cannot be written: {error.strerror}", where=str(self.path), now="nothing was touched"
+            ) from None
+
+    def runs(self) -> list[RunDirectory]:
+        """Return every run, oldest first."""
+        runs = self.path / "runs"
+        return [RunDirectory(path) for path in sorted(runs.iterdir()) if path.is_dir()] if runs.is_dir() else []
+
+    def find_run(self, name: str | None) -> RunDirectory:
+        """Return the run with this id or directory; the latest without a name.
+
+        Raises: UsageError when there is none.
+        """
+        runs = self.runs()
+        if name is None:
+            if not runs:
+                raise UsageError("there is no run yet", where=str(self.path / "runs"), hint="migrator migrate")
+            return runs[-1]
+        directory = Path(name)
+        if (directory / "journal.jsonl").is_file():
+            return RunDirectory(directory.resolve())
+        matches = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
+        if len(matches) != 1:
+            known = ", ".join(run.run_id for run in runs[-5:]) or "none"
+            raise UsageError(f"no single run is called {name}", hint=f"known runs: {known}")
+        return matches[0]
+
+    def create_run(self, run_id: str, plan: bytes) -> RunDirectory:
+        """Create a run with its own copy of the plan, durably."""
+        self.prepare()
+        run = RunDirectory(self.path / "runs" / run_id)
+        try:
+            make_private_directory(run.path)
+            write_durably(run.path / "plan.json", plan)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the run cannot be created: {error.strerror}", where=str(run.path), now="nothing was touched"
+            ) from None
+        return run
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the repository against other processes of this program; the kernel gives it back if we die.
+
+        Raises: RefusedError when another process holds it.
+        """
+        self.prepare()
+        path = self.path / "lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+                raise RefusedError(
+                    f"another migrator works on this repository (process {holder or 'unknown'})",
+                    where=str(path),
+                    now="this command did nothing",
+                    hint="wait for it to end, then: migrator status",
+                ) from None
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""The immutable artifact: what will be done, decided once, reviewed by people, carried out by ``engine``."""

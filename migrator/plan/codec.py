@@ -1,0 +1,57 @@
+"""Plan <-> bytes: canonical JSON with a digest over everything else in it.
+
+The digest is the plan's name: the journal of a run carries it, and a plan with one changed byte is another plan, or none.
+"""
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from migrator.errors import ConfigurationError, StalePlanError
+from migrator.plan.model import FORMAT, Plan
+
+_encoder = msgspec.json.Encoder(order="sorted")
+
+
+def encode_plan(plan: Plan) -> bytes:
+    """Return the plan file: indented JSON with ``format`` and ``digest``, ending in a newline."""
+    document = {"format": FORMAT, "digest": digest_of_plan(plan), **msgspec.to_builtins(plan)}
+    return msgspec.json.format(_encoder.encode(document), indent=1) + b"\n"
+
+
+def digest_of_plan(plan: Plan) -> str:
+    """Return the plan's digest: sha256, lower-case hex, of its canonical JSON without format and digest."""
+    return hashlib.sha256(_encoder.encode(plan)).hexdigest()
+
+
+def decode_plan(data: bytes, *, where: str) -> Plan:
+    """Return the plan in ``data``.
+
+    Raises: ConfigurationError when it is not a plan of this format, StalePlanError when its digest does not hold.
+    """
+    document = _read_document(data, where)
+    digest = document.pop("digest", None)
+    try:
+        plan = msgspec.convert(document, Plan)
+    except msgspec.ValidationError as error:
+        raise ConfigurationError(f"the plan cannot be read: {error}", where=where, hint="migrator plan") from None
+    canonical = _encoder.encode(document)
+    if digest != hashlib.sha256(canonical).hexdigest() or canonical != _encoder.encode(plan):
+        raise StalePlanError(
+            "the plan was changed after it was made: its digest does not match its content",
+            where=where,
+            now="nothing was touched",
+        )
+    return plan
+
+
+def _read_document(data: bytes, where: str) -> dict[str, Any]:
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise ConfigurationError("the plan is not JSON", where=where, hint="migrator plan") from None
+    found = document.pop("format", None) if isinstance(document, dict) else None
+    if found != FORMAT:
+        raise ConfigurationError(f"not a plan of format {FORMAT}: found {found!r}", where=where, hint="migrator plan")
+    return dict(document)

@@ -1,0 +1,77 @@
+"""Which words say that state lives in GitLab: the recognition that comments and messages of every language share.
+
+Two grades. ``names_source``: certain, and therefore rewritten. ``may_name_source``: GitLab and state stand side by side
+in words that no rule knows; reported. What ``replacements.claims`` writes never satisfies the first.
+"""
+
+import re
+
+from migrator.rewrite.spans import Span
+
+_VARIABLE = r"\bTF_HTTP_"
+_PRODUCT = r"(?:OpenTofu|Terraform|tofu)"
+_CERTAIN = re.compile(
+    rf"""
+      {_VARIABLE}
+    | GitLab[- ]managed
+    | GitLab(?:'s)?\s+(?:managed\s+)?(?:HTTP\s+|{_PRODUCT}\s+|remote\s+)*(?:state|backend)\b
+    | \bHTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b
+    | \bbackend\s+"http"
+    | \bstates?\b[^.;:\n]{{0,60}}?\b(?:in|to|on|from|by|with|at|against)\s+GitLab\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))
+    | \b(?:initiali[sz]e|init)\b[^.;:\n]{{0,60}}?\b(?:against|with|from)\s+GitLab\b
+    | GitLab\s+(?:[Cc]ontainer\s+)?(?:stores|keeps|holds|manages)\s+(?:the\s+)?(?:{_PRODUCT}\s+)?state
+    | /terraform/state/
+    | -backend-config=?[ "']*(?:address|lock_address|unlock_address|lock_method|unlock_method|username|password)\b
+    | -backend-config=?[ "']*[\w./-]*backend[\w.-]*\.(?:hcl|conf)\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_STATE_WORD = r"(?:(?:tofu|terraform|remote)\s+)?\bstates?\b(?!\s+of\s+the\s+art)"
+_POSSIBLE = re.compile(
+    rf"GitLab[^.\n]{{0,80}}?{_STATE_WORD}|{_STATE_WORD}[^.\n]{{0,80}}?GitLab|CI_JOB_TOKEN[^.\n]{{0,80}}?{_STATE_WORD}",
+    re.IGNORECASE,
+)
+# Words around a certain claim that are then about the source too; alone they prove nothing.
+_ACCOMPANYING = re.compile(
+    r"""
+      \bCI_JOB_TOKEN\b | \bgitlab-ci-token\b | \bglpat- | \bjob\s+token\b | \bapi`?\s+scope\b
+    | \b(?:personal|project|group)\s+access\s+token | \bGitLab\b | \baddress\s+of\s+the\s+state\b
+    | \bblock\b[^.\n]{0,30}\bempty\b | \bempty\b[^.\n]{0,30}\bblock\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def names_source(text: str) -> bool:
+    """Tell whether ``text`` says with certainty that state is in GitLab, or how to reach it there."""
+    return _CERTAIN.search(_joined(text)) is not None
+
+
+def may_name_source(text: str) -> bool:
+    """Tell whether ``text`` may be about state in GitLab; a person has to read it."""
+    return _POSSIBLE.search(_joined(text)) is not None
+
+
+def accompanies_source(text: str) -> bool:
+    """Tell whether ``text``, beside a certain claim, is about the source too."""
+    joined = _joined(text)
+    return _CERTAIN.search(joined) is not None or _ACCOMPANYING.search(joined) is not None
+
+
+def _joined(text: str) -> str:
+    """Return ``text`` with comment marks and line ends taken out: a claim may be broken over lines."""
+    return re.sub(r"\s*\n[ \t]*(?:#+|//+|\*(?!/))?[ \t]*", " ", text)
+
+
+def comment_groups(text: str, mark: str = "#", *, region: Span | None = None) -> tuple[Span, ...]:
+    """Return the groups of adjacent whole-line comments: from the first mark to the end of the last line, no newline."""
+    area = region or Span(0, len(text))
+    groups: list[Span] = []
+    pattern = re.compile(rf"^[ \t]*(?P<comment>{re.escape(mark)}[^\n]*?)[ \t]*\r?$", re.MULTILINE)
+    for found in pattern.finditer(text, area.start, area.end):
+        start, end = found.span("comment")
+        if groups and text.count("\n", groups[-1].end, start) == 1 and not text[groups[-1].end : start].strip():
+            groups[-1] = Span(groups[-1].start, end)
+        else:
+            groups.append(Span(start, end))
+    return tuple(groups)

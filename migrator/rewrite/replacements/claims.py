@@ -1,0 +1,89 @@
+"""The sentences of comments and messages: from state in GitLab to state in the target.
+
+Phrases are replaced first, so that the author's sentence survives; a sentence that still names the source afterwards is
+replaced as a whole by a standard one. The result never satisfies ``claims.names_source``.
+"""
+
+import re
+
+from migrator.rewrite.claims import accompanies_source, names_source
+from migrator.rewrite.reference import TargetCoordinates
+from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY
+
+_BOTH = f"{ACCESS_KEY} and {SECRET_KEY}"
+_EITHER = f"{ACCESS_KEY} or {SECRET_KEY}"
+_PRODUCT = r"(?:OpenTofu|Terraform|tofu)"
+_TOKEN = r"(?:(?:GitLab|personal|project|group|access|API)\s+)*token(?:\s+\(PAT\))?"
+_SCOPE = r"(?:\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope)?"
+
+# Order matters: longer phrases stand before the words that they contain.
+_PHRASES: tuple[tuple[str, str], ...] = (
+    (r"\bTF_HTTP_USERNAME\s*(?:,|and|or|/|&)\s*TF_HTTP_PASSWORD\b", _BOTH),
+    (r"\bTF_HTTP_PASSWORD\s+to\s+(?:an?|your|the)\s+" + _TOKEN + _SCOPE, f"{_BOTH} to an S3 access key"),
+    (r"\b(?:an?|your|the)\s+" + _TOKEN + _SCOPE + r"\s+(?:in|as|from)\s+TF_HTTP_PASSWORD\b", f"{_BOTH}"),
+    (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+is\s+(not\s+set|unset|not\s+defined|missing|empty)", rf"{_EITHER}\1 is \2"),
+    (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+is\s+", rf"{_BOTH}\1 are "),
+    (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+(needs|has)\s+to\b", rf"{_BOTH}\1 have to"),
+    (r"\bTF_HTTP_PASSWORD\b", _BOTH),
+    (r"\bTF_HTTP_USERNAME\b", ACCESS_KEY),
+    (r"\bTF_HTTP_\*(?:\s+(?:environment\s+)?variables)?", _BOTH),
+    (r"\ban?\s+(?:GitLab\s+)?PAT\b" + _SCOPE, "an S3 access key"),
+    (r"\ban?\s+" + _TOKEN + r"\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope", "an S3 access key"),
+    (r"\ban?\s+(?:GitLab\s+)?(?:personal|project|group)\s+access\s+token" + _SCOPE, "an S3 access key"),
+    (r"\bGitLab\s+" + _TOKEN + r"(\s+for\s+)", r"S3 access key\1"),
+    (r"\ba\s+GitLab[- ]managed\b", "an S3-hosted"),
+    (rf"\bGitLab[- ]managed\s+((?:{_PRODUCT}\s+)?(?:remote\s+)?states?)\b(?!\s+(?:backend|storage|file))", r"\1 in S3"),
+    (r"(\bstate:\s+)GitLab[- ]managed\b", r"\1in S3"),
+    (r"\bGitLab[- ]managed\b", "S3-hosted"),
+    (rf"\bGitLab(?:'s)?\s+(?:managed\s+)?(?:{_PRODUCT}\s+)?state\s+storage\b", "the S3 bucket {bucket}"),
+    (rf"\b(?:GitLab(?:'s)?\s+)?HTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b(?:\s+(?:in|of)\s+GitLab)?", "s3 backend"),
+    (r"\bbackend\s+\"http\"", 'backend "s3"'),
+    (r"\b(in|to|on|from|by|with|at|against)\s+GitLab(?:\s+itself)?\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))", r"\1 S3"),
+    (r"\bGitLab's\s+((?:managed\s+)?(?:state|backend))", r"the S3 \1"),
+    (r"\bGitLab((?:\s+(?:OpenTofu|Terraform|remote))*\s+(?:state|backend))\b", r"S3\1"),
+    (r"\bGitLab(\s+(?:will|would|can|cannot|refuses|answers|rejects|stores|keeps|holds|manages))\b", r"S3\1"),
+    (r"\bS3(\s+(?:will|would))\s+answer\s+40[13]\b", r"S3\1 refuse the request"),
+)
+_COMPILED = tuple((re.compile(pattern, re.IGNORECASE), text) for pattern, text in _PHRASES)
+_SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z0-9\"'`({<])")
+_CREDENTIAL_WORD = re.compile(
+    r"TF_HTTP_(?:PASSWORD|USERNAME)|token|glpat-|scope|password|authenticat|credential", re.IGNORECASE
+)
+_LABEL = re.compile(r"^(?P<label>(?:\d+[.)]\s+)?[A-Z][\w /-]{2,30}:\s+)")
+_EMPTY_BLOCK = re.compile(r"\bblock\b[^.]{0,30}\bempty\b|\bempty\b[^.]{0,30}\bblock\b", re.IGNORECASE)
+_ADDRESS_OF_STATE = re.compile(r"\baddress of the state\b", re.IGNORECASE)
+_ONLY_TOKENS = re.compile(r"\bCI_JOB_TOKEN\b|\bjob token\b|\bglpat-|\bapi`? scope\b", re.IGNORECASE)
+
+
+def build_text(text: str, target: TargetCoordinates) -> str:
+    """Return a paragraph of one or more sentences, with every sentence about the source made to name the target."""
+    return " ".join(build_sentence(sentence, target) for sentence in _SENTENCE_END.split(text))
+
+
+def build_sentence(sentence: str, target: TargetCoordinates) -> str:
+    """Return one sentence made to name the target; a sentence that is not about the source comes back unchanged."""
+    if _EMPTY_BLOCK.search(sentence) and target.style == "inline":
+        return "The block below holds what every environment shares; the key is given at init."
+    if not accompanies_source(sentence):
+        return sentence
+    rewritten = _ADDRESS_OF_STATE.sub("key of the state", replace_phrases(sentence, target))
+    if not names_source(rewritten) and not _ONLY_TOKENS.search(rewritten):
+        return rewritten
+    label = _LABEL.match(sentence)
+    return (label["label"] if label and not names_source(label["label"]) else "") + _standard_sentence(sentence, target)
+
+
+def replace_phrases(text: str, target: TargetCoordinates) -> str:
+    """Return ``text`` with every known phrase about the source replaced, and nothing else."""
+    for pattern, replacement in _COMPILED:
+        text = pattern.sub(replacement.replace("{bucket}", target.bucket), text)
+    return text
+
+
+def _standard_sentence(sentence: str, target: TargetCoordinates) -> str:
+    end = "." if sentence.rstrip().endswith(".") else ""
+    if _CREDENTIAL_WORD.search(sentence) and "_ADDRESS" not in sentence:
+        return f"{_BOTH} in the environment{end}"
+    if target.style == "partial":
+        return f"Bucket, key, region and endpoint are given at init, in a file <state>.s3.tfbackend{end}"
+    return f"Bucket, region and endpoint stand in the backend block, the key is given at init{end}"

@@ -1,0 +1,48 @@
+"""finalize: give up the way back. The source keeps its state and its seal; only this run may no longer go back to it."""
+
+from collections.abc import Sequence
+
+from migrator.engine.phases import Phase, StepKind
+from migrator.engine.run import Run
+from migrator.engine.verify import Check
+from migrator.errors import RefusedError
+from migrator.journal.record import RecordKind
+from migrator.plan.model import Plan
+
+
+def check_may_finalize(plan: Plan, run: Run, *, confirm: str) -> None:
+    """Check that there is something to finalize and that the operator typed the bucket's name.
+
+    Raises: RefusedError.
+    """
+    if run.view.outcome != Phase.MIGRATED:
+        raise RefusedError(
+            f"only a migrated run can be finalized; this one is {run.view.outcome or 'not complete'}",
+            where=run.view.run_id,
+            now="nothing was touched",
+            hint="migrator status",
+        )
+    if confirm != plan.target.bucket:
+        raise RefusedError(
+            "the confirmation does not name the target's bucket",
+            now="nothing was touched",
+            hint=f"migrator finalize --confirm {plan.target.bucket}",
+        )
+
+
+def finalize(plan: Plan, run: Run, checks: Sequence[Check]) -> None:
+    """Record that the run is final.
+
+    Raises: RefusedError when a check of ``verify`` failed.
+    """
+    failed = [check for check in checks if not check.ok and check.name != "file"]
+    if failed:
+        raise RefusedError(
+            f"{len(failed)} checks of verify fail, so the target is not known to be good",
+            where=f"{failed[0].subject}: {failed[0].name}, {failed[0].found}",
+            now="nothing was touched; the way back is still open",
+            hint="migrator verify",
+        )
+    run.record(RecordKind.INTENT, {"bucket": plan.target.bucket}, step=StepKind.FINALIZE, unit=run.view.run_id)
+    run.record(RecordKind.DONE, {}, step=StepKind.FINALIZE, unit=run.view.run_id)
+    run.record(RecordKind.OUTCOME, {"outcome": Phase.FINALIZED})

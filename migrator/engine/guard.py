@@ -1,0 +1,99 @@
+"""Read-only checks before effects: is the world still as the plan, and later this run, left it?"""
+
+from collections.abc import Mapping
+from functools import partial
+
+from migrator.backends.base import ListedState, Presence
+from migrator.engine.phases import StepKind
+from migrator.engine.ports import Ports
+from migrator.engine.run import Run, run_in_parallel
+from migrator.engine.steps.unlock_target import held_target_lock
+from migrator.errors import ForeignLockError, RefusedError, StalePlanError
+from migrator.journal.fold import StepState
+from migrator.plan.model import Plan, PlannedState
+from migrator.state.snapshot import digest_of
+
+
+def check_before_first_effect(plan: Plan, run: Run) -> None:
+    """Check what can be seen without an effect: reachable, nobody holds a lock, no newer version, files writable.
+
+    Raises: BackendError, ForeignLockError, StalePlanError, RefusedError.
+    """
+    listed = {state.name: state for state in run.ports.source.list_states()}
+    for state in plan.states:
+        if run.view.step(StepKind.LOCK_SOURCE, state.name).state is StepState.UNTOUCHED:
+            _check_listed(state, listed)
+    for file in plan.files:
+        run.ports.work_tree.check_writable(file.path)
+    if plan.states:
+        # One request settles whether the target answers and knows us; each lock is settled by its own conditional write.
+        run.ports.target.read_lock(plan.states[0].key, "")
+
+
+def _check_listed(state: PlannedState, listed: Mapping[str, ListedState]) -> None:
+    found = listed.get(state.name)
+    if found is None or found.deleted:
+        raise StalePlanError(f"the source no longer lists {state.name}", where=state.name, now="nothing was touched")
+    if found.locked:
+        raise ForeignLockError(
+            f"{state.name} is locked at the source by {found.locked_by or 'somebody'} since {found.locked_at}",
+            where=state.name,
+            now="nothing was touched",
+            hint="wait until that operation ends, then: migrator migrate",
+        )
+    if found.serial != state.serial:
+        raise StalePlanError(
+            f"{state.name} is at serial {found.serial}, the plan saw serial {state.serial}",
+            where=state.name,
+            now="nothing was touched",
+        )
+
+
+def check_still_ours(plan: Plan, run: Run) -> None:
+    """Check, before files change, that both locks are ours and both documents are the captured one.
+
+    A maintainer may have forced the source's lock open since; then nothing goes on.
+
+    Raises: RefusedError, BackendError.
+    """
+    run_in_parallel([partial(_check_state, state, run) for state in plan.states], workers=run.workers)
+
+
+def _check_state(state: PlannedState, run: Run) -> None:
+    source_lock = str((run.view.step(StepKind.LOCK_SOURCE, state.name).evidence or {}).get("lock_id", ""))
+    check_source_seal(state, run.ports, source_lock)
+    target_lock = held_target_lock(run.view, state.name)
+    holder = run.ports.target.read_lock(state.key, target_lock)
+    if holder is None or holder.id != target_lock:
+        raise _lost(state, "target", holder.describe() if holder else "nobody")
+    for side, head in (
+        ("source", run.ports.source.read_state(state.name)),
+        ("target", run.ports.target.read_state(state.key)),
+    ):
+        found = digest_of(head.data) if head.presence is Presence.PRESENT else None
+        if found != state.sha256:
+            raise RefusedError(
+                f"the document at the {side} changed although this run holds its lock",
+                where=state.name,
+                now="no file was changed",
+                hint="migrator rollback, then make a new plan",
+            )
+
+
+def check_source_seal(state: PlannedState, ports: Ports, lock_id: str) -> None:
+    """Check that the source's lock is the one this run took.
+
+    Raises: RefusedError.
+    """
+    holder = ports.source.read_lock(state.name, lock_id)
+    if holder is None or holder.id != lock_id:
+        raise _lost(state, "source", holder.describe() if holder else "nobody")
+
+
+def _lost(state: PlannedState, side: str, holder: str) -> RefusedError:
+    return RefusedError(
+        f"the lock of this run at the {side} is gone; it is held by {holder}",
+        where=state.name,
+        now="no file was changed by this command",
+        hint="find out who opened it; then: migrator rollback",
+    )

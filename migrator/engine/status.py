@@ -1,0 +1,133 @@
+"""PURE: what the journal alone says, for people and programs: phase, authority of each state, what to type next."""
+
+from dataclasses import dataclass
+
+from migrator.engine.phases import Phase, StepKind
+from migrator.journal.fold import RunView, StepState, StepView
+from migrator.plan.model import Plan, PlannedState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateStatus:
+    """One state: which backend is authoritative, whether each side is locked by this run, and the record that says so."""
+
+    name: str
+    key: str
+    stack: str
+    environment: str
+    authority: str
+    source_lock: str
+    target_lock: str
+    step: str
+    record: int
+    serial: int | None
+    carried_serial: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """A whole run. ``next_command`` is what an operator types next."""
+
+    run: str
+    plan: str
+    phase: str
+    proof: str
+    started_at: str
+    updated_at: str
+    states: tuple[StateStatus, ...]
+    files_cut_over: int
+    files_total: int
+    in_doubt: tuple[str, ...]
+    stopped: str | None
+    overrides: tuple[str, ...]
+    next_command: str
+
+
+def build_status(plan: Plan, digest: str, view: RunView) -> RunStatus:
+    """Return the status of a run from its plan and journal."""
+    doubt = (StepState.IN_DOUBT, StepState.UNDO_IN_DOUBT)
+    return RunStatus(
+        run=view.run_id,
+        plan=digest,
+        phase=_phase(view),
+        proof=plan.proof,
+        started_at=view.started_at,
+        updated_at=view.updated_at,
+        states=tuple(_state(state, view) for state in plan.states),
+        files_cut_over=len(view.units(StepKind.CUT_OVER_FILE, StepState.DONE)),
+        files_total=len(plan.files),
+        in_doubt=tuple(f"{one.step} {one.unit}" for one in view.steps.values() if one.state in doubt),
+        stopped=str(view.stopped["message"]) if view.stopped else None,
+        overrides=tuple(override.code for override in plan.overrides),
+        next_command=_next(view),
+    )
+
+
+def _phase(view: RunView) -> str:
+    if view.outcome:
+        return view.outcome
+    if view.rolling_back:
+        return "rolling-back"
+    return view.barriers[-1] if view.barriers else Phase.PLANNED
+
+
+def _next(view: RunView) -> str:
+    match view.outcome:
+        case Phase.MIGRATED:
+            return "migrator verify"
+        case Phase.ROLLED_BACK | "refused":
+            return "migrator plan"
+        case Phase.FINALIZED:
+            return "nothing: the run is finalized"
+    return "migrator rollback" if view.rolling_back else "migrator migrate (or: migrator rollback)"
+
+
+def _state(state: PlannedState, view: RunView) -> StateStatus:
+    steps = [one for one in view.steps.values() if one.unit == state.name]
+    last = max(steps, key=lambda one: one.number, default=StepView(step="", unit=state.name))
+    carried = view.step(StepKind.CARRY_BACK, state.name).evidence
+    return StateStatus(
+        name=state.name,
+        key=state.key,
+        stack=state.stack,
+        environment=state.environment,
+        authority=_authority(state, view),
+        source_lock=_held(view.step(StepKind.LOCK_SOURCE, state.name)),
+        target_lock=_target_lock(state, view),
+        step=f"{last.step} {last.state}" if last.step else "",
+        record=last.number,
+        serial=state.serial,
+        carried_serial=int(carried["serial"]) if carried else None,
+    )
+
+
+def _held(lock: StepView) -> str:
+    return {
+        StepState.UNTOUCHED: "free",
+        StepState.IN_DOUBT: "in doubt",
+        StepState.DONE: "held",
+        StepState.UNDO_IN_DOUBT: "in doubt",
+        StepState.UNDONE: "free",
+    }[lock.state]
+
+
+def _target_lock(state: PlannedState, view: RunView) -> str:
+    lock = view.step(StepKind.LOCK_TARGET, state.name)
+    if lock.state is not StepState.DONE:
+        return _held(lock)
+    unlocked = view.step(StepKind.UNLOCK_TARGET, state.name).state
+    if unlocked in (StepState.UNTOUCHED, StepState.UNDONE):
+        return "held"
+    return "free" if unlocked is StepState.DONE else "in doubt"
+
+
+def _authority(state: PlannedState, view: RunView) -> str:
+    """The target is the authority from cut-over until its newest document is known to be at the source again."""
+    if Phase.CUT_OVER not in view.barriers:
+        return "source"
+    publish = view.step(StepKind.PUBLISH, state.name).state
+    carried = view.step(StepKind.CARRY_BACK, state.name).state is StepState.DONE
+    unlock = view.step(StepKind.UNLOCK_TARGET, state.name).state
+    if carried or publish in (StepState.UNDO_IN_DOUBT, StepState.UNDONE):
+        return "source"
+    return "source" if view.rolling_back and unlock is StepState.UNTOUCHED else "target"

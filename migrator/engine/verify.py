@@ -1,0 +1,147 @@
+"""Read-only: is everything as the run left it, or better? Each answer is one ``Check``; nothing is decided here."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from migrator.backends.base import Head, Presence, StateSource, StateTarget
+from migrator.engine.phases import StepKind
+from migrator.engine.ports import WorkTree
+from migrator.engine.run import WORKERS, run_in_parallel
+from migrator.errors import JournalError, MigratorError
+from migrator.journal.blobs import BlobStore
+from migrator.journal.fold import RunView, StepState
+from migrator.plan.model import Plan, PlannedFile, PlannedState
+from migrator.state.relation import Relation, compare_snapshots
+from migrator.state.snapshot import digest_of, read_snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One question with its answer: ``subject`` is a state or path, ``found`` is for people."""
+
+    name: str
+    subject: str
+    ok: bool
+    found: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What verification reads: both backends, the work tree, and what the run left on disk."""
+
+    source: StateSource
+    target: StateTarget
+    work_tree: WorkTree
+    blobs: BlobStore
+    run: RunView
+
+
+def verify(plan: Plan, evidence: Evidence) -> list[Check]:
+    """Return every check of the run, states first, in the order of the plan.
+
+    Raises: BackendError.
+    """
+    found: dict[str, list[Check]] = {}
+
+    def look(state: PlannedState) -> None:
+        found[state.name] = _verify_state(state, evidence)
+
+    run_in_parallel([partial(look, state) for state in plan.states], workers=WORKERS)
+    checks = [check for state in plan.states for check in found[state.name]]
+    return checks + [_verify_file(file, evidence) for file in plan.files]
+
+
+def _verify_state(state: PlannedState, evidence: Evidence) -> list[Check]:
+    view = evidence.run
+    if view.step(StepKind.LOCK_SOURCE, state.name).state is not StepState.DONE:
+        return [_source_is_free(state, evidence)]
+    checks = [_seal(state, evidence), _source_document(state, evidence)]
+    if view.step(StepKind.PUBLISH, state.name).state is StepState.DONE:
+        checks.append(_target_document(state, evidence))
+    if view.step(StepKind.UNLOCK_TARGET, state.name).state is StepState.DONE:
+        checks.append(_target_is_free(state, evidence))
+    return checks
+
+
+def _source_is_free(state: PlannedState, evidence: Evidence) -> Check:
+    lock = evidence.run.step(StepKind.LOCK_SOURCE, state.name).intent
+    own_id = str(lock["lock_id"]) if lock else ""
+    holder = evidence.source.read_lock(state.name, own_id) if own_id else None
+    ours = holder is not None and holder.id == own_id
+    return Check(
+        name="source-unlocked",
+        subject=state.name,
+        ok=not ours,
+        found="still locked by this run" if ours else "no lock of this run",
+    )
+
+
+def _seal(state: PlannedState, evidence: Evidence) -> Check:
+    lock = evidence.run.step(StepKind.LOCK_SOURCE, state.name).evidence or {}
+    holder = evidence.source.read_lock(state.name, str(lock.get("lock_id", "")))
+    ok = holder is not None and holder.id == lock.get("lock_id")
+    found = "sealed by this run" if ok else f"held by {holder.describe()}" if holder else "open: the seal was lifted"
+    return Check(name="source-sealed", subject=state.name, ok=ok, found=found)
+
+
+def _source_document(state: PlannedState, evidence: Evidence) -> Check:
+    found = _digest(evidence.source.read_state(state.name))
+    ok = found == state.sha256
+    text = f"serial {state.serial}, unchanged" if ok else "changed past the seal: both sides have moved"
+    return Check(name="source-unchanged", subject=state.name, ok=ok, found=text)
+
+
+def _target_document(state: PlannedState, evidence: Evidence) -> Check:
+    head = evidence.target.read_state(state.key)
+    ok, found = _compare_target(state, head, evidence.blobs)
+    return Check(name="target-document", subject=state.name, ok=ok, found=found)
+
+
+def _compare_target(state: PlannedState, head: Head, blobs: BlobStore) -> tuple[bool, str]:
+    if head.presence is not Presence.PRESENT:
+        return state.sha256 is None, "nothing there yet" if state.sha256 is None else "missing"
+    if digest_of(head.data) == state.sha256:
+        return True, f"serial {state.serial}, byte-identical"
+    try:
+        snapshot = read_snapshot(head.data)
+        if state.sha256 is None:
+            return True, f"serial {snapshot.serial}, first written at the target"
+        relation = compare_snapshots(read_snapshot(blobs.read(state.sha256)), snapshot)
+    except JournalError:
+        # Blobs may have been shredded by finalize: lineage and serial of the plan still tell.
+        relation = _relation_by_plan(state, snapshot.lineage, snapshot.serial)
+    except MigratorError as error:
+        return False, error.message
+    ok = relation is Relation.NEWER
+    return ok, f"moved on to serial {snapshot.serial}, same lineage" if ok else f"the document there is {relation}"
+
+
+def _relation_by_plan(state: PlannedState, lineage: str, serial: int) -> Relation:
+    if lineage != state.lineage or not lineage:
+        return Relation.UNRELATED
+    return Relation.NEWER if serial > (state.serial or 0) else Relation.FORKED
+
+
+def _target_is_free(state: PlannedState, evidence: Evidence) -> Check:
+    holder = evidence.target.read_lock(state.key, "")
+    intent = evidence.run.step(StepKind.LOCK_TARGET, state.name).intent or {}
+    ours = holder is not None and holder.id == intent.get("lock_id")
+    found = "free" if holder is None else f"held by {holder.describe()}"
+    return Check(name="target-unlocked", subject=state.name, ok=not ours, found=found)
+
+
+def _verify_file(file: PlannedFile, evidence: Evidence) -> Check:
+    data = evidence.work_tree.read(file.path)
+    digest = None if data is None else digest_of(data)
+    cut_over = evidence.run.step(StepKind.CUT_OVER_FILE, file.path).state is StepState.DONE
+    expected, word = (file.post_sha256, "target") if cut_over else (file.pre_sha256, "source")
+    if digest == expected:
+        return Check(name="file", subject=file.path, ok=True, found=f"names the {word}, as the run left it")
+    # An edit of something else in a file is no fault; whether it still names the target is asked of the inventory.
+    return Check(name="file", subject=file.path, ok=False, found="edited since, or never written")
+
+
+def _digest(head: Head) -> str | None:
+    return digest_of(head.data) if head.presence is Presence.PRESENT else None
+
+

@@ -1,0 +1,89 @@
+"""The files of the repository, written so that a reader never sees half of one.
+
+A path must stay inside the repository and name a regular file through real directories: a hostile repository must not
+make this program write through a link.
+"""
+
+import os
+import stat
+from pathlib import Path, PurePosixPath
+
+from migrator.errors import RefusedError
+from migrator.journal.durable import sync_directory, write_durably
+
+_NEW_FILE_MODE = 0o644
+
+
+class LocalWorkTree:
+    """The work tree below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+
+    def read(self, path: str) -> bytes | None:
+        """Return the bytes of a file, None when there is none.
+
+        Raises: RefusedError.
+        """
+        file = self._locate(path)
+        try:
+            return file.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise RefusedError(f"{path} cannot be read: {error.strerror}", where=path) from None
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Put ``data`` there durably and in one move, keeping mode and, where allowed, owner of what stands there.
+
+        Raises: RefusedError.
+        """
+        file = self._locate(path)
+        try:
+            before = file.stat()
+        except FileNotFoundError:
+            before = None
+        mode = stat.S_IMODE(before.st_mode) if before else _NEW_FILE_MODE
+        try:
+            write_durably(file, data, mode=mode)
+            if before and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+                os.chown(file, before.st_uid, before.st_gid)
+        except OSError as error:
+            raise RefusedError(f"{path} cannot be written: {error.strerror}", where=path) from None
+
+    def remove(self, path: str) -> None:
+        """Remove a file durably; a missing one is fine.
+
+        Raises: RefusedError.
+        """
+        file = self._locate(path)
+        try:
+            file.unlink(missing_ok=True)
+            sync_directory(file.parent)
+        except OSError as error:
+            raise RefusedError(f"{path} cannot be removed: {error.strerror}", where=path) from None
+
+    def check_writable(self, path: str) -> None:
+        """Check that a file can be replaced here.
+
+        Raises: RefusedError.
+        """
+        directory = self._locate(path).parent
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise RefusedError(
+                f"the directory of {path} is read-only",
+                where=path,
+                now="nothing was touched",
+                hint="make the work tree writable, then run the command again",
+            )
+
+    def _locate(self, path: str) -> Path:
+        relative = PurePosixPath(path)
+        if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+            raise RefusedError(f"the path leads out of the repository: {path}")
+        file = self._root.joinpath(*relative.parts)
+        if file.parent.resolve() != file.parent or file.is_symlink():
+            raise RefusedError(f"{path} lies behind a symbolic link; refusing to follow it", where=path)
+        if file.exists() and not file.is_file():
+            raise RefusedError(f"{path} is not a regular file", where=path)
+        return file

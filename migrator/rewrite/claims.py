@@ -35,7 +35,7 @@ _POSSIBLE = re.compile(
 _ACCOMPANYING = re.compile(
     r"""
       \bCI_JOB_TOKEN\b | \bgitlab-ci-token\b | \bglpat- | \bjob\s+token\b | \bapi`?\s+scope\b
-    | \b(?:personal|project|group)\s+access\s+token | \bGitLab\b | \baddress\s+of\s+the\s+state\b
+    | \b(?:personal|project|group)[ _]access[ _]token | \baddress\b[^.\n]{0,60}\b(?:GITLAB_|CI_[A-Z]|project\b) | \bGitLab\b | \baddress\s+of\s+the\s+state\b
     | \bblock\b[^.\n]{0,30}\bempty\b | \bempty\b[^.\n]{0,30}\bblock\b
     """,
     re.VERBOSE | re.IGNORECASE,

@@ -38,7 +38,9 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (rf"\bGitLab(?:'s)?\s+(?:managed\s+)?(?:{_PRODUCT}\s+)?state\s+storage\b", "the S3 bucket {bucket}"),
     (rf"\b(?:GitLab(?:'s)?\s+)?HTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b(?:\s+(?:in|of)\s+GitLab)?", "s3 backend"),
     (r"\bbackend\s+\"http\"", 'backend "s3"'),
+    (r"\bmanaged\s+by\s+GitLab\b", "kept in S3"),
     (r"\b(in|to|on|from|by|with|at|against)\s+GitLab(?:\s+itself)?\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))", r"\1 S3"),
+    (r"\baddress, locking\b", "key"),
     (r"\bGitLab's\s+((?:managed\s+)?(?:state|backend))", r"the S3 \1"),
     (r"\bGitLab((?:\s+(?:OpenTofu|Terraform|remote))*\s+(?:state|backend))\b", r"S3\1"),
     (r"\bGitLab(\s+(?:will|would|can|cannot|refuses|answers|rejects|stores|keeps|holds|manages))\b", r"S3\1"),
@@ -52,6 +54,8 @@ _CREDENTIAL_WORD = re.compile(
 _LABEL = re.compile(r"^(?P<label>(?:\d+[.)]\s+)?[A-Z][\w /-]{2,30}:\s+)")
 _EMPTY_BLOCK = re.compile(r"\bblock\b[^.]{0,30}\bempty\b|\bempty\b[^.]{0,30}\bblock\b", re.IGNORECASE)
 _ADDRESS_OF_STATE = re.compile(r"\baddress of the state\b", re.IGNORECASE)
+_ADDRESS_PARTS = re.compile(r"\baddress\b.*?\b(?:GITLAB_|CI_[A-Z]|project)|(?:GITLAB_|CI_[A-Z])\w+.*?\baddress\b", re.DOTALL)
+_TOKEN_PAGE = re.compile(r"\S*/personal_access_tokens\S*")
 _ONLY_TOKENS = re.compile(r"\bCI_JOB_TOKEN\b|\bjob token\b|\bglpat-|\bapi`? scope\b", re.IGNORECASE)
 
 
@@ -64,13 +68,18 @@ def build_sentence(sentence: str, target: TargetCoordinates) -> str:
     """Return one sentence made to name the target; a sentence that is not about the source comes back unchanged."""
     if _EMPTY_BLOCK.search(sentence) and target.style == "inline":
         return "The block below holds what every environment shares; the key is given at init."
+    if _ADDRESS_PARTS.search(sentence):
+        return _standard_sentence(sentence, target)
     if not accompanies_source(sentence):
         return sentence
     rewritten = _ADDRESS_OF_STATE.sub("key of the state", replace_phrases(sentence, target))
+    rewritten = _TOKEN_PAGE.sub(f"{target.endpoint} (bucket {target.bucket})", rewritten)
     if not names_source(rewritten) and not _ONLY_TOKENS.search(rewritten):
         return rewritten
     label = _LABEL.match(sentence)
-    return (label["label"] if label and not names_source(label["label"]) else "") + _standard_sentence(sentence, target)
+    if label and not names_source(label["label"]):
+        return label["label"] + _standard_sentence(sentence, target)
+    return _standard_sentence(sentence, target, label="Credentials: ")
 
 
 def replace_phrases(text: str, target: TargetCoordinates) -> str:
@@ -80,10 +89,10 @@ def replace_phrases(text: str, target: TargetCoordinates) -> str:
     return text
 
 
-def _standard_sentence(sentence: str, target: TargetCoordinates) -> str:
+def _standard_sentence(sentence: str, target: TargetCoordinates, *, label: str = "") -> str:
     end = "." if sentence.rstrip().endswith(".") else ""
-    if _CREDENTIAL_WORD.search(sentence) and "_ADDRESS" not in sentence:
-        return f"{_BOTH} in the environment{end}"
+    if _CREDENTIAL_WORD.search(sentence) and "address" not in sentence.lower():
+        return f"{label}{_BOTH} in the environment{end}"
     if target.style == "partial":
         return f"Bucket, key, region and endpoint are given at init, in a file <state>.s3.tfbackend{end}"
     return f"Bucket, region and endpoint stand in the backend block, the key is given at init{end}"

@@ -257,6 +257,7 @@ def test_a_failed_build_leaves_nothing_to_be_found(
         resolve_program(PROGRAMS["versitygw"], environment=environment, build=True)
     with pytest.raises(SetUpError, match="versitygw is missing"):
         resolve_program(PROGRAMS["versitygw"], environment=environment, build=False)
+    assert [path for path in (tmp_path / "cache" / "programs").rglob("*") if path.is_file()] == []
 
 
 def test_a_go_that_is_named_and_unfit_is_refused(empty: dict[str, str], tmp_path: Path) -> None:

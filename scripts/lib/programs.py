@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,18 +120,20 @@ def build_program(program: Program, module: GoModule, *, path: Path, environment
         go = resolve_go(module.go_version, environment)
         say(f"building {program.command} {module.version} from its Go module (minutes, once)")
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.part")
         # Neither the operator's workspace nor a newer toolchain may change what is built.
         pinned = {**environment, "CGO_ENABLED": "0", "GOTOOLCHAIN": "local", "GOWORK": "off", "GOFLAGS": ""}
         flags = ["-mod=readonly", "-trimpath", "-buildvcs=false", "-ldflags", module.link_flags]
-        run(
-            [go, "build", *flags, "-o", part, module.package],
-            directory=BUILD / module.folder,
-            environment=pinned,
-            purpose=f"building {program.command} {module.version}",
-        )
-        check_program(program, part, environment)
-        part.replace(path)
+        # Under its own name from the start: some programs tell that name when they tell their version.
+        with tempfile.TemporaryDirectory(prefix=".build-", dir=path.parent) as folder:
+            part = Path(folder) / path.name
+            run(
+                [go, "build", *flags, "-o", part, module.package],
+                directory=BUILD / module.folder,
+                environment=pinned,
+                purpose=f"building {program.command} {module.version}",
+            )
+            check_program(program, part, environment)
+            part.replace(path)
 
 
 def resolve_go(oldest: str, environment: Mapping[str, str]) -> Path:

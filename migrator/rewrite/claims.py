@@ -36,6 +36,7 @@ _ACCOMPANYING = re.compile(
     r"""
       \bCI_JOB_TOKEN\b | \bgitlab-ci-token\b | \bglpat- | \bjob\s+token\b | \bapi`?\s+scope\b
     | \b(?:personal|project|group)[ _]access[ _]token | \baddress\b[^.\n]{0,60}\b(?:GITLAB_|CI_[A-Z]|project\b) | \bGitLab\b | \baddress\s+of\s+the\s+state\b
+    | \b(?:settings|values|configuration|arguments)\b[^.\n]*\b(?:environment|command\ line|outside)\b
     | \bblock\b[^.\n]{0,30}\bempty\b | \bempty\b[^.\n]{0,30}\bblock\b
     """,
     re.VERBOSE | re.IGNORECASE,

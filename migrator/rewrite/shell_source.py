@@ -8,19 +8,17 @@ underscore: so bytes of the parsed text are code points, and one table leads fro
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from migrator.rewrite.spans import Span
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Tree
+    from tree_sitter import Node
 
 Mask = Callable[[str], str]
 
-_JUST_INTERPOLATION = re.compile(r"(?<!\{)\{\{(?!\{)(?:[^{}'\"`\n]|'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`|\{[^{}\n]*\}|\{)*?\}\}")
-_GITHUB_EXPRESSION = re.compile(r"\$\{\{(?:[^'}\n]|'[^'\n]*'|\}(?!\}))*\}\}")
+_JUST_INTERPOLATION = re.compile(r"(?<!\{)\{\{(?!\{)(?:'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`|[^{}'\"`\n]|\{[^{}\n]*\})*\}\}")
+_GITHUB_EXPRESSION = re.compile(r"\$\{\{(?:'[^'\n]*'|[^'}\n]|\}(?!\}))*\}\}")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -37,3 +35,82 @@ def mask_just(text: str) -> str:
 def mask_expressions(text: str) -> str:
     """Return ``text`` with every ``${{...}}`` of GitHub workflows masked by a word of equal length."""
     return _GITHUB_EXPRESSION.sub(lambda found: "G" * len(found.group()), text)
+
+
+class ShellSource:
+    """The parsed part: ``root`` is its syntax tree; ``span`` and ``text`` lead from a node back to the whole text."""
+
+    def __init__(self, whole: str, *, region: Span, indent: int, mask: Mask) -> None:
+        self.whole = whole
+        self.region = region
+        self._offsets, parsed = _take_off_indent(whole, region, indent, mask)
+        self.root = _parse(parsed)
+
+    def span(self, node: "Node") -> Span:
+        """Return where ``node`` stands in the whole text."""
+        return self.between(node.start_byte, node.end_byte)
+
+    def between(self, start: int, end: int) -> Span:
+        """Return where bytes ``start`` to ``end`` of the parsed part stand in the whole text."""
+        first = self._offsets[min(start, len(self._offsets) - 1)]
+        return Span(first, first) if end <= start else Span(first, self._offsets[end - 1] + 1)
+
+    def text(self, node: "Node") -> str:
+        """Return the text of ``node`` as it stands in the whole text, unmasked."""
+        return self.span(node).of(self.whole)
+
+    def nodes(self) -> Iterator["Node"]:
+        """Yield every named node in order of position, outer ones first."""
+        pending = [self.root]
+        while pending:
+            node = pending.pop()
+            yield node
+            pending.extend(reversed(node.named_children))
+
+
+def _take_off_indent(whole: str, region: Span, indent: int, mask: Mask) -> tuple[list[int], bytes]:
+    masked = mask(region.of(whole))
+    if len(masked) != region.end - region.start:
+        raise ValueError("a mask must keep the length")
+    masked = _NOT_ASCII.sub("_", masked).replace("\x00", "_")
+    offsets: list[int] = []
+    pieces: list[str] = []
+    position = region.start
+    for line in masked.splitlines(keepends=True):
+        blank = len(line) - len(line.lstrip(" \t"))
+        taken = min(indent, blank)
+        pieces.append(line[taken:])
+        offsets += range(position + taken, position + len(line))
+        position += len(line)
+    offsets.append(region.end)
+    return offsets, "".join(pieces).replace("\r", " ").encode("ascii")
+
+
+def _parse(parsed: bytes) -> "Node":
+    import tree_sitter
+    import tree_sitter_bash
+
+    return tree_sitter.Parser(tree_sitter.Language(tree_sitter_bash.language())).parse(parsed).root_node
+
+
+def ancestors(node: "Node") -> Iterator["Node"]:
+    """Yield the nodes around ``node``, innermost first."""
+    parent = node.parent
+    while parent is not None:
+        yield parent
+        parent = parent.parent
+
+
+def is_statement(node: "Node") -> bool:
+    """Tell whether ``node`` stands where a statement stands, so that another statement may stand before it."""
+    parent = node.parent
+    if parent is None:
+        return False
+    if parent.type in {"if_statement", "elif_clause", "while_statement"}:
+        return any(before.type in {"then", "do"} for before in parent.children if before.end_byte <= node.start_byte)
+    return parent.type in {"program", "do_group", "compound_statement", "subshell", "else_clause", "case_item"}
+
+
+def is_broken(node: "Node") -> bool:
+    """Tell whether the parser is unsure about ``node``: an error in it or around it (the whole part excepted)."""
+    return node.has_error or any(one.type == "ERROR" for one in ancestors(node))

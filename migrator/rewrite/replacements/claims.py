@@ -53,6 +53,9 @@ _CREDENTIAL_WORD = re.compile(
 )
 _LABEL = re.compile(r"^(?P<label>(?:\d+[.)]\s+)?[A-Z][\w /-]{2,30}:\s+)")
 _EMPTY_BLOCK = re.compile(r"\bblock\b[^.]{0,30}\bempty\b|\bempty\b[^.]{0,30}\bblock\b", re.IGNORECASE)
+_SETTINGS_FROM_OUTSIDE = re.compile(
+    r"^(?:The\s+|Its\s+|All\s+)?(?:backend\s+)?(?:settings|values|configuration|arguments)\b.*\b(?:environment|command line|outside)\b"
+)
 _ADDRESS_OF_STATE = re.compile(r"\baddress of the state\b", re.IGNORECASE)
 _ADDRESS_PARTS = re.compile(r"\baddress\b.*?\b(?:GITLAB_|CI_[A-Z]|project)|(?:GITLAB_|CI_[A-Z])\w+.*?\baddress\b", re.DOTALL)
 _TOKEN_PAGE = re.compile(r"\S*/personal_access_tokens\S*")
@@ -68,6 +71,8 @@ def build_sentence(sentence: str, target: TargetCoordinates) -> str:
     """Return one sentence made to name the target; a sentence that is not about the source comes back unchanged."""
     if _EMPTY_BLOCK.search(sentence) and target.style == "inline":
         return "The block below holds what every environment shares; the key is given at init."
+    if _SETTINGS_FROM_OUTSIDE.search(sentence) and target.style == "inline":
+        return "The key is given at init and the credentials come from the environment; nothing secret belongs here."
     if _ADDRESS_PARTS.search(sentence):
         return _standard_sentence(sentence, target)
     if not accompanies_source(sentence):

@@ -1,0 +1,202 @@
+"""One bucket, one request per method. Knows S3, knows nothing of states and locks.
+
+Invariants: botocore never repeats a request (``total_max_attempts=1``): a conditional write that was repeated after a
+lost reply is refused by its own first attempt. Reads are repeated here, a bounded number of times. Absence is believed
+only on S3's own ``NoSuchKey``, presence only with an ETag, so that no proxy's page can pass for either. Safe for any
+number of threads: one client, one pool of connections.
+"""
+
+import base64
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from migrator.backends.base import Head, Presence, WriteToken
+from migrator.backends.retry import RetryPolicy, TransientError, retry_call
+from migrator.backends.s3_errors import Failure, build_failure
+from migrator.errors import BackendError, ConfigurationError, MigratorError
+
+_CONNECT_SECONDS = 10
+_READ_SECONDS = 60
+_FAILURES = (ClientError, BotoCoreError, ResponseParserError, OSError)
+_LEAST_POOL = 8  # the probe's race needs as many connections
+
+
+class Outcome(StrEnum):
+    """What the store made of a conditional write."""
+
+    DONE = "done"
+    REFUSED = "refused"  # the condition does not hold (412), or a concurrent write won (409)
+    IN_DOUBT = "in-doubt"  # no usable answer: it may have taken effect
+    UNSUPPORTED = "unsupported"  # 501: the store does not know the condition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One conditional write: its outcome, the token of what was written, and the error unless it is done."""
+
+    outcome: Outcome
+    token: WriteToken | None = None
+    error: MigratorError | None = None
+
+
+class Bucket:
+    """A bucket of an S3 store.
+
+    Without ``access_key`` the credentials are those of ``profile`` or of botocore's own search.
+
+    Raises: ConfigurationError when the settings cannot be used.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        bucket: str,
+        region: str,
+        path_style: bool,
+        access_key: str | None,
+        secret_key: str | None,
+        session_token: str | None,
+        ca_bundle: str | None,
+        profile: str | None,
+        workers: int,
+        retry: RetryPolicy,
+    ) -> None:
+        self.name = bucket
+        self.endpoint = endpoint.rstrip("/")
+        self.retry = retry
+        _check_endpoint(self.endpoint, ca_bundle)
+        configuration = Config(
+            signature_version="s3v4",
+            s3={"addressing_style": "path" if path_style else "virtual"},
+            # Checksums in trailers, botocore's default over TLS, are refused by many stores.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"total_max_attempts": 1, "mode": "standard"},
+            max_pool_connections=max(workers, _LEAST_POOL),
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            parameter_validation=False,  # our parameters are typed; validation would cost on each request
+        )
+        try:
+            session = boto3.session.Session(
+                aws_access_key_id=access_key,
+                aws_secret_access_key=secret_key,
+                aws_session_token=session_token,
+                region_name=region,
+                profile_name=profile,
+            )
+            self._client: Any = session.client(
+                "s3", endpoint_url=self.endpoint, config=configuration, verify=ca_bundle or None
+            )
+        except (BotoCoreError, ValueError) as error:
+            raise ConfigurationError(f"the S3 client cannot be set up: {error}", hint="check [target]") from error
+
+    def where(self, method: str, key: str) -> str:
+        """Return the name of a request for messages."""
+        return f"{method} s3://{self.name}/{key} at {self.endpoint}"
+
+    def read(self, key: str) -> Head:
+        """Return the object at ``key``, repeated after transient failures."""
+        return retry_call(lambda: self._attempt_read(key), policy=self.retry)
+
+    def create(self, key: str, data: bytes) -> Attempt:
+        """Put the object if the key is free, one attempt."""
+        # The header that OpenTofu sends too; a store that knows it refuses bytes that were damaged on the way.
+        checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
+        return self._attempt_write(
+            "PUT",
+            key,
+            lambda: self._client.put_object(
+                Bucket=self.name,
+                Key=key,
+                Body=data,
+                ContentType="application/json",
+                ChecksumSHA256=checksum,
+                IfNoneMatch="*",
+            ),
+        )
+
+    def delete(self, key: str, *, etag: str | None = None) -> Attempt:
+        """Delete the object, with ``etag`` only if it is still that one (where the store obeys), one attempt.
+
+        On a versioned bucket this leaves a delete marker; versions are never deleted.
+        """
+        condition: dict[str, Any] = {} if etag is None else {"IfMatch": etag}
+        return self._attempt_write(
+            "DELETE", key, lambda: self._client.delete_object(Bucket=self.name, Key=key, **condition)
+        )
+
+    def read_versioning(self) -> str:
+        """Return "enabled", "suspended" or "off"; "unknown" where the store or its policy does not say."""
+        try:
+            answer = self._client.get_bucket_versioning(Bucket=self.name)
+        except ClientError:
+            return "unknown"
+        except _FAILURES as error:
+            raise self._build_failure(error, "GET", "?versioning").error from error
+        return str(answer.get("Status", "off")).lower()
+
+    def _attempt_read(self, key: str) -> Head:
+        try:
+            answer = self._client.get_object(Bucket=self.name, Key=key)
+            data = answer["Body"].read()
+        except _FAILURES as error:
+            failure = self._build_failure(error, "GET", key)
+            if failure.status == 404 and failure.code == "NoSuchKey":
+                return Head(presence=Presence.ABSENT)
+            if failure.in_doubt or failure.status == 429:
+                raise TransientError(failure.error) from error
+            raise failure.error from error
+        token = self._read_token(answer, "GET", key)
+        return Head(presence=Presence.PRESENT if data else Presence.EMPTY, data=data, token=token)
+
+    def _attempt_write(self, method: str, key: str, send: Callable[[], Any]) -> Attempt:
+        try:
+            answer = send()
+        except _FAILURES as error:
+            failure = self._build_failure(error, method, key)
+            if failure.status in {409, 412} or (method == "DELETE" and failure.code == "NoSuchKey"):
+                return Attempt(outcome=Outcome.REFUSED, error=failure.error)
+            if failure.status == 501:
+                return Attempt(outcome=Outcome.UNSUPPORTED, error=failure.error)
+            if failure.in_doubt:
+                return Attempt(outcome=Outcome.IN_DOUBT, error=failure.error)
+            raise failure.error from error
+        if method == "DELETE":
+            return Attempt(outcome=Outcome.DONE)
+        return Attempt(outcome=Outcome.DONE, token=self._read_token(answer, method, key))
+
+    def _build_failure(self, error: Exception, method: str, key: str) -> Failure:
+        return build_failure(error, where=self.where(method, key), endpoint=self.endpoint)
+
+    def _read_token(self, answer: Any, method: str, key: str) -> WriteToken:
+        etag = answer.get("ETag")
+        if not etag:
+            raise BackendError(
+                "the answer has no ETag: it is not one of an S3 store (a web page of a proxy or a console?)",
+                where=self.where(method, key),
+                hint="check target.endpoint in migrator.toml",
+            )
+        version = answer.get("VersionId")
+        return WriteToken(etag=etag, version_id=None if version in {None, "null"} else version)
+
+
+def _check_endpoint(endpoint: str, ca_bundle: str | None) -> None:
+    parts = urlsplit(endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query:
+        raise ConfigurationError(
+            "target.endpoint must be http(s)://host[:port] without user and query", hint="correct it in migrator.toml"
+        )
+    if ca_bundle and not Path(ca_bundle).exists():
+        raise ConfigurationError(f"the CA bundle {ca_bundle} does not exist", hint="correct target.ca_bundle")

@@ -7,7 +7,7 @@ from migrator.backends.base import Head, Presence, StateSource, StateTarget
 from migrator.engine.phases import StepKind
 from migrator.engine.ports import WorkTree
 from migrator.engine.run import WORKERS, run_in_parallel
-from migrator.errors import JournalError, MigratorError
+from migrator.errors import InvalidStateError, JournalError
 from migrator.journal.blobs import BlobStore
 from migrator.journal.fold import RunView, StepState
 from migrator.plan.model import Plan, PlannedFile, PlannedState
@@ -104,14 +104,15 @@ def _compare_target(state: PlannedState, head: Head, blobs: BlobStore) -> tuple[
         return True, f"serial {state.serial}, byte-identical"
     try:
         snapshot = read_snapshot(head.data)
-        if state.sha256 is None:
-            return True, f"serial {snapshot.serial}, first written at the target"
+    except InvalidStateError as error:
+        return False, error.message
+    if state.sha256 is None:
+        return True, f"serial {snapshot.serial}, first written at the target"
+    try:
         relation = compare_snapshots(read_snapshot(blobs.read(state.sha256)), snapshot)
     except JournalError:
         # Blobs may have been shredded by finalize: lineage and serial of the plan still tell.
         relation = _relation_by_plan(state, snapshot.lineage, snapshot.serial)
-    except MigratorError as error:
-        return False, error.message
     ok = relation is Relation.NEWER
     return ok, f"moved on to serial {snapshot.serial}, same lineage" if ok else f"the document there is {relation}"
 

@@ -85,6 +85,7 @@ class RunView:
                 self.barriers.append(str(record.body["barrier"]))
             case RecordKind.ROLLBACK:
                 self.rolling_back = True
+                self.outcome = None
             case RecordKind.STOPPED:
                 self.stopped = record.body
             case RecordKind.OUTCOME:

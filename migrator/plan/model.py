@@ -5,6 +5,7 @@ A plan holds no secret: credentials are named by their environment variables, do
 
 from dataclasses import dataclass
 
+from migrator.inventory.groups import CutOverGroup
 from migrator.inventory.model import Place
 
 FORMAT = "migrator.plan/1"
@@ -90,14 +91,6 @@ class PlannedFile:
     post_sha256: str
     edits: tuple[PlannedEdit, ...]
     stacks: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CutOverGroup:
-    """Stacks that cut over together, and the references that bind them."""
-
-    stacks: tuple[str, ...]
-    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,11 @@ class Edit:
     span: Span
     text: str
 
+    @staticmethod
+    def at(start: int, end: int, text: str) -> "Edit":
+        """Return the edit that replaces ``[start, end)`` by ``text``."""
+        return Edit(Span(start, end), text)
+
 
 class OverlappingEditsError(ValueError):
     """Two edits touch the same text, or an edit lies outside of it."""

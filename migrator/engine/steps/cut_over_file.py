@@ -13,7 +13,7 @@ from migrator.errors import RefusedError, StalePlanError
 from migrator.journal.fold import RunView
 from migrator.journal.record import Body
 from migrator.plan.model import PlannedFile
-from migrator.rewrite.spans import Edit, Span, apply_edits
+from migrator.rewrite.spans import Edit, apply_edits
 from migrator.state.snapshot import digest_of
 
 
@@ -83,7 +83,7 @@ def build_post_image(file: PlannedFile, before: bytes | None) -> bytes:
 
     Raises: StalePlanError when the edits do not give the image that was planned.
     """
-    edits = [Edit(Span(edit.start, edit.end), edit.text) for edit in file.edits]
+    edits = [Edit.at(edit.start, edit.end, edit.text) for edit in file.edits]
     after = apply_edits((before or b"").decode("utf-8"), edits).encode("utf-8")
     if digest_of(after) != file.post_sha256:
         raise StalePlanError(f"the edits of {file.path} do not give the planned file", where=file.path)

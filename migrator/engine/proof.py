@@ -1,0 +1,235 @@
+"""The proof by plan: OpenTofu, not this program, says that nothing changed.
+
+Runs on two temporary copies of the repository below the run directory, one as it is and one with the files cut over, with
+a ``TF_DATA_DIR`` of its own: the work tree gets nothing. Never locks and never writes state: this run holds both locks.
+Compares what would change (``show -json``), so drift that was there before is reported and does not block.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from migrator.engine.steps.cut_over_file import build_post_image
+from migrator.errors import CheckFailedError, ConfigurationError
+from migrator.journal.record import Body
+from migrator.plan.model import Plan, PlannedState
+from migrator.rewrite.replacements.wording import build_backend_file_name
+
+TIMEOUT_SECONDS = 900
+NO_CHANGES, CHANGES = 0, 2
+# Settings of the caller's shell that would change which backend or workspace is used.
+_DROPPED = ("TF_HTTP_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_LOG", "TF_INPUT")
+
+
+@dataclass(slots=True)
+class TofuProver:
+    """Proves states of one plan. ``secrets`` are struck from everything that is shown."""
+
+    program: str
+    plan: Plan
+    root: Path
+    paths: Sequence[str]
+    scratch: Path
+    environment: Mapping[str, str]
+    source_environment: Mapping[str, str]
+    target_environment: Mapping[str, str]
+    secrets: Sequence[str] = ()
+    _copying: threading.Lock = field(default_factory=threading.Lock)
+    # Two environments of one stack share its directory, where OpenTofu may write a lock file.
+    _directories: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
+
+    def prove(self, state: PlannedState) -> Body:
+        """Plan on both sides and compare.
+
+        Raises: CheckFailedError.
+        """
+        self._copy_once()
+        with self._directories[state.directory]:
+            target = self._examine(state, "target", self._target_flags(state), self.target_environment)
+            if self.plan.proof == "init-only":
+                return {"mode": "init-only"}
+            source = self._examine(state, "source", self._source_flags(state), self.source_environment)
+        if source.changes != target.changes:
+            differing = sorted({*source.changes} ^ {*target.changes}) or sorted(source.changes)
+            raise CheckFailedError(
+                "OpenTofu plans differently against the target than against the source",
+                where=f"{state.name}: {', '.join(differing[:5])}",
+                now="both sides are locked by this run and no file was changed",
+                hint="migrator rollback",
+            )
+        return {"mode": "plan", "source": source.exit_code, "target": target.exit_code, "changes": len(target.changes)}
+
+    def clean(self) -> None:
+        """Remove the copies: plan files hold secrets."""
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _copy_once(self) -> None:
+        with self._copying:
+            done = self.scratch / "copied"
+            if done.exists():
+                return
+            for side in ("source", "target"):
+                copy_repository(self.root, self.paths, self.scratch / side)
+                for state in self.plan.states:
+                    copy_variable_files(self.root, state, self.scratch / side)
+            for file in self.plan.files:
+                path = self.scratch / "target" / file.path
+                before = path.read_bytes() if path.exists() else None
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(build_post_image(file, before))
+            done.touch()
+
+    def _examine(
+        self, state: PlannedState, side: str, flags: Sequence[str], credentials: Mapping[str, str]
+    ) -> "_Examined":
+        call = _Call(
+            program=self.program,
+            directory=self.scratch / side / state.directory,
+            environment=self._environment(state, side, credentials),
+            log=self.scratch / f"{_file_name(state)}-{side}.log",
+            describe=f"{state.name} against the {side}",
+            strike=self._strike,
+        )
+        call.run("init", "-reconfigure", "-input=false", "-no-color", *flags)
+        if self.plan.proof == "init-only":
+            return _Examined(exit_code=NO_CHANGES, changes={})
+        result = self.scratch / f"{_file_name(state)}-{side}.tfplan"
+        variables = [f"-var-file={name}" for name in state.var_files]
+        code = call.run(
+            "plan", "-input=false", "-no-color", "-lock=false", "-detailed-exitcode", f"-out={result}", *variables,
+            allowed=(NO_CHANGES, CHANGES),
+        )  # fmt: skip
+        shown = json.loads(call.capture("show", "-json", str(result)))
+        result.unlink()
+        return _Examined(exit_code=code, changes=read_changes(shown))
+
+    def _source_flags(self, state: PlannedState) -> list[str]:
+        source = self.plan.source
+        address = f"{source.url.rstrip('/')}/api/v4/projects/{source.project_id}/terraform/state/"
+        return [f"-backend-config=address={address}{quote(state.name, safe='')}"]
+
+    def _target_flags(self, state: PlannedState) -> list[str]:
+        if self.plan.target.style == "partial":
+            return [f"-backend-config={build_backend_file_name(state.name)}"]
+        return [f"-backend-config=key={state.key}"]
+
+    def _environment(self, state: PlannedState, side: str, credentials: Mapping[str, str]) -> dict[str, str]:
+        kept = {name: value for name, value in self.environment.items() if not name.startswith(_DROPPED)}
+        return kept | {
+            "TF_DATA_DIR": str(self.scratch / f"{_file_name(state)}-{side}.data"),
+            "TF_IN_AUTOMATION": "1",
+            "CHECKPOINT_DISABLE": "1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            **credentials,
+        }
+
+    def _strike(self, text: str) -> str:
+        for secret in self.secrets:
+            if secret:
+                text = text.replace(secret, "[secret]")
+        return text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Examined:
+    exit_code: int
+    changes: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Call:
+    """Runs one program in one place; output goes to a private log, of which errors quote one line."""
+
+    program: str
+    directory: Path
+    environment: Mapping[str, str]
+    log: Path
+    describe: str
+    strike: Callable[[str], str]
+
+    def run(self, *arguments: str, allowed: Sequence[int] = (0,)) -> int:
+        return self._call(arguments, allowed)[0]
+
+    def capture(self, *arguments: str) -> bytes:
+        return self._call(arguments, (0,))[1]
+
+    def _call(self, arguments: Sequence[str], allowed: Sequence[int]) -> tuple[int, bytes]:
+        try:
+            result = subprocess.run(
+                [self.program, *arguments],
+                cwd=self.directory,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=TIMEOUT_SECONDS,
+            )
+        except FileNotFoundError:
+            raise ConfigurationError(
+                f"{self.program} is not there any more, or {self.directory.name} is no directory"
+            ) from None
+        except subprocess.TimeoutExpired:
+            raise self._failed(arguments[0], f"no end within {TIMEOUT_SECONDS} s") from None
+        if result.returncode in allowed:
+            return result.returncode, result.stdout
+        output = self.strike((result.stdout + b"\n" + result.stderr).decode(errors="replace"))
+        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
+            stream.write(output)
+        raise self._failed(arguments[0], first_error(output))
+
+    def _failed(self, command: str, reason: str) -> CheckFailedError:
+        return CheckFailedError(
+            f"the proof failed: {Path(self.program).name} {command} for {self.describe}: {reason}",
+            where=str(self.log),
+            now="both sides are locked by this run and no file was changed",
+            hint="correct what it says and run migrator migrate again, or: migrator rollback",
+        )
+
+
+def first_error(output: str) -> str:
+    """Return the line of OpenTofu's output that says what is wrong."""
+    lines = [line.strip(" │╷╵") for line in output.splitlines()]
+    errors = [line for line in lines if line.startswith("Error:")]
+    return (errors or [line for line in lines if line] or ["no output"])[0][:300]
+
+
+def read_changes(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a plan would change, by address: actions and values, from ``show -json``."""
+    changes: dict[str, Any] = {}
+    for entry in shown.get("resource_changes", ()):
+        if entry["change"]["actions"] not in (["no-op"], ["read"]):
+            changes[entry["address"]] = entry["change"]
+    for name, change in shown.get("output_changes", {}).items():
+        if change["actions"] != ["no-op"]:
+            changes[f"output.{name}"] = change
+    return changes
+
+
+def copy_repository(root: Path, paths: Sequence[str], destination: Path) -> None:
+    """Copy the files of the repository; modes are kept, links are not followed."""
+    for path in paths:
+        copy = destination / path
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(root / path, copy, follow_symlinks=False)
+
+
+def copy_variable_files(root: Path, state: PlannedState, destination: Path) -> None:
+    """Copy values that git may ignore but OpenTofu reads: ``*.tfvars`` of the stack, and the files that are bound."""
+    stack = root / state.directory
+    found = [*stack.glob("*.tfvars"), *stack.glob("*.tfvars.json"), *(stack / name for name in state.var_files)]
+    for file in found:
+        if file.is_file():
+            copy = destination / state.directory / file.relative_to(stack)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, copy)
+
+
+def _file_name(state: PlannedState) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in state.name)

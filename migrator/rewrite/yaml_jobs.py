@@ -93,11 +93,15 @@ class Pipeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScriptRun:
-    """A job that runs a script, with the variables that the script then sees."""
+    """A job that runs a script, with the variables that the script then sees.
+
+    ``missing`` are the templates that it extends and that no file here holds: they may set more.
+    """
 
     job: str
     hidden: bool
     variables: Mapping[str, str]
+    missing: tuple[str, ...] = ()
 
 
 def read_yaml_jobs(text: str) -> Pipeline:
@@ -154,7 +158,8 @@ def collect_script_runs(pipeline: Pipeline, others: Sequence[Pipeline]) -> dict[
     for one in pipelines:
         for job in one.jobs.values():
             variables = resolve_variables(job, pipelines)
-            run = ScriptRun(job=job.name, hidden=job.hidden, variables=variables)
+            missing = tuple(_missing(job, pipelines))
+            run = ScriptRun(job=job.name, hidden=job.hidden, variables=variables, missing=missing)
             for scalar in resolve_scripts(job, pipelines):
                 if id(scalar) in own:
                     runs.setdefault(scalar.span, []).append(run)
@@ -195,6 +200,11 @@ def _lineage(job: CiJob, pipelines: Sequence[Pipeline], *, depth: int = 0) -> It
         if parent is not None and parent is not job:
             yield from _lineage(parent, pipelines, depth=depth + 1)
     yield job
+
+
+def _missing(job: CiJob, pipelines: Sequence[Pipeline]) -> Iterator[str]:
+    for ancestor in _lineage(job, pipelines):
+        yield from (name for name in ancestor.extends if _find(name, pipelines) is None)
 
 
 def _expand(items: tuple[ScriptItem, ...], pipelines: Sequence[Pipeline], *, depth: int) -> Iterator[YamlScalar]:

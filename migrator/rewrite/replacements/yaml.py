@@ -1,7 +1,17 @@
-"""YAML: what takes the place of TF_HTTP_* keys in ``variables:`` and ``env:`` and of comments about them."""
+"""YAML: what takes the place of TF_HTTP_* keys in ``variables:`` and ``env:``, of comments, and of embedded scripts.
 
-from migrator.rewrite.reference import Located, TargetCoordinates
-from migrator.rewrite.replacements.wording import CannotReplaceError
+What ``detail`` of a run of variables means is said in ``rewrite.yaml_variables``.
+"""
+
+from migrator.rewrite.claims import names_source
+from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
+from migrator.rewrite.replacements import shell
+from migrator.rewrite.replacements.claims import build_text
+from migrator.rewrite.replacements.comments import build_comment
+from migrator.rewrite.replacements.embedded import Build, build_embedded
+from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY, CannotReplaceError
+
+_COMMENT = f"# The state backend (S3) reads {ACCESS_KEY} and {SECRET_KEY}: masked CI/CD variables"
 
 
 def build_replacement(located: Located, text: str, target: TargetCoordinates) -> str:
@@ -9,4 +19,46 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
 
     Raises: CannotReplaceError.
     """
+    if "embedded" in located.detail:
+        return build_embedded(located, text, target, _builder)
+    if located.kind is ReferenceKind.CI_VARIABLE and "emptied" in located.detail:
+        return _build_variables(located, text)
+    if located.kind is ReferenceKind.BACKEND_COMMENT:
+        return _build_comment(located, text, target)
     raise CannotReplaceError(f"{located.kind} has no replacement in YAML")
+
+
+def _builder(language: str) -> Build:
+    return {"shell": shell.build_replacement, "yaml": build_replacement}[language]
+
+
+def _build_variables(located: Located, text: str) -> str:
+    detail = located.detail
+    if detail["emptied"] == "braces":
+        return " {}"
+    indent = " " * int(detail["indent"])
+    lines = [indent + line for line in _credential_lines(detail["credentials"], detail.get("value", ""))]
+    if detail.get("insert") == "env":
+        lines = [f"{indent}env:", *("  " + line for line in lines)]
+    newline = "\r\n" if "\r\n" in text else "\n"
+    whole = "".join(line + newline for line in lines)
+    return whole if located.span.of(text).endswith("\n") or located.span.start == located.span.end else whole.rstrip()
+
+
+def _credential_lines(credentials: str, value: str) -> list[str]:
+    if credentials == "secrets":
+        return [f"{name}: ${{{{ secrets.{name} }}}}" for name in (ACCESS_KEY, SECRET_KEY)]
+    if credentials == "copy":
+        return [f"{name}: {value.replace('TF_HTTP_PASSWORD', name)}" for name in (ACCESS_KEY, SECRET_KEY)]
+    return [_COMMENT] if credentials == "comment" else []
+
+
+def _build_comment(located: Located, text: str, target: TargetCoordinates) -> str:
+    comment = located.span.of(text)
+    line = text[text.rfind("\n", 0, located.span.start) + 1 : located.span.start]
+    if not line.strip():
+        return build_comment(comment, target, column=len(line))
+    behind = build_text(comment, target)  # behind a value: one line stays one line
+    if names_source(behind):
+        raise CannotReplaceError("the comment says more about the source than any rule knows")
+    return behind

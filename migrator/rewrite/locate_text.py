@@ -1,0 +1,90 @@
+"""Locate what names the source in any text, whatever its format: the net below the other locators.
+
+Comments that say with certainty where state lives can be rewritten (``#`` and ``//`` mean comment in every format that
+comes here); addresses and TF_HTTP_* anywhere else are reported, never changed: nothing here knows the language.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from migrator.rewrite.address import read_address
+from migrator.rewrite.claims import comment_groups, may_name_source, names_source
+from migrator.rewrite.reference import Disposition, Located, ReferenceKind
+from migrator.rewrite.spans import Span
+
+_MARKS = re.compile(r"TF_HTTP_|/terraform/state\b|gitlab|http[ -]backend|backend[ -]\"http", re.IGNORECASE)
+_TRACE = re.compile(r"TF_HTTP_\w*|/terraform/state(?:/|\b)")
+
+
+def locate_text(text: str) -> tuple[Located, ...]:
+    """Return the references in a text of unknown format, in order of position. Never raises."""
+    if not _MARKS.search(text):
+        return ()
+    found = [located for mark in ("#", "//") for located in locate_comments(text, comment_groups(text, mark))]
+    return settle([*found, *locate_traces(text, found)])
+
+
+def locate_comments(text: str, groups: Iterable[Span]) -> Iterator[Located]:
+    """Yield the comment groups that say where state lives, or may say it; ``detail`` makes them YAML's business.
+
+    Comments of all formats that begin a line with a mark are replaced alike.
+    """
+    for span in groups:
+        comment = span.of(text)
+        if names_source(comment):
+            reason = "a comment that says where state lives or how it is reached"
+            yield _located(ReferenceKind.BACKEND_COMMENT, span, Disposition.REWRITE, reason)
+        elif may_name_source(comment):
+            reason = "a comment that may be about state in GitLab: read it"
+            yield _located(ReferenceKind.BACKEND_COMMENT, span, Disposition.REPORT, reason)
+
+
+def locate_traces(text: str, found: Iterable[Located]) -> Iterator[Located]:
+    """Yield a report for each line with a trace of the source that no reference in ``found`` covers."""
+    spans = sorted(one.span for one in found)
+    last_line = -1
+    for trace in _TRACE.finditer(text):
+        if any(span.start <= trace.start() < span.end for span in spans):
+            continue
+        line = text.rfind("\n", 0, trace.start()) + 1
+        if line == last_line:
+            continue
+        last_line = line
+        yield _report_trace(text, trace, spans)
+
+
+def settle(found: Iterable[Located]) -> tuple[Located, ...]:
+    """Return references in order without overlaps: what is rewritten wins, then what came first."""
+    accepted: list[Located] = []
+    for one in sorted(found, key=lambda one: (one.disposition is not Disposition.REWRITE, one.span)):
+        if not any(_overlap(one.span, other.span) for other in accepted):
+            accepted.append(one)
+    return tuple(sorted(accepted, key=lambda one: one.span))
+
+
+def _overlap(one: Span, other: Span) -> bool:
+    if one.start == other.start:
+        return True
+    return one.start < other.end and other.start < one.end
+
+
+def _report_trace(text: str, trace: re.Match[str], spans: list[Span]) -> Located:
+    # From the first trace to the end of its line, or to the next reference on it.
+    end = text.find("\n", trace.start())
+    end = len(text) if end < 0 else end
+    end = min([span.start for span in spans if span.start > trace.start()] + [end])
+    line = text[trace.start() : end].rstrip()
+    span = Span(trace.start(), trace.start() + max(len(line), 1))
+    if trace.group().startswith("TF_HTTP_"):
+        reason = f"{trace.group()} configures the http backend; no rule knows this place"
+        return _located(ReferenceKind.ENVIRONMENT_READ, span, Disposition.REPORT, reason)
+    reason = "an address of GitLab's state API; no rule knows this place"
+    return _located(ReferenceKind.STATE_URL, span, Disposition.REPORT, reason, state=read_address(span.of(text)).state)
+
+
+def _located(
+    kind: ReferenceKind, span: Span, disposition: Disposition, reason: str, *, state: str | None = None
+) -> Located:
+    return Located(
+        kind=kind, span=span, disposition=disposition, reason=reason, state=state, detail={"language": "yaml"}
+    )

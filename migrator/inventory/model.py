@@ -34,10 +34,14 @@ class StateName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """The backend block of a stack. ``type`` is ``http``, ``s3``, ``local``, ``cloud``, ...; ``place`` its block."""
+    """The backend block of a stack. ``type`` is ``http``, ``s3``, ``local``, ``cloud``, ...; ``place`` its block.
+
+    ``address`` is what an http block says in its attribute of that name, as written; None where it has none.
+    """
 
     type: str
     place: Place
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,11 @@ class RepositoryTree:
     root: Path
     paths: tuple[str, ...]
     revision: str | None
+    path_set: frozenset[str] = field(init=False)
     _bytes: dict[str, bytes] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.path_set = frozenset(self.paths)
 
     def read_bytes(self, path: str) -> bytes:
         """Return the content of a file of the tree.
@@ -38,6 +42,13 @@ class RepositoryTree:
                 raise ConfigurationError(f"cannot read {path}: {error.strerror}", where=path) from None
         return self._bytes[path]
 
+    def read_bytes_or_nothing(self, path: str) -> bytes:
+        """Return the content of a file of the tree, nothing when it cannot be read."""
+        try:
+            return self.read_bytes(path)
+        except ConfigurationError:
+            return b""
+
     def read_text(self, path: str) -> str | None:
         """Return the content as text with its newlines kept, None when it is not UTF-8 or holds NUL (binary)."""
         data = self.read_bytes(path)
@@ -46,6 +57,13 @@ class RepositoryTree:
         try:
             return data.decode("utf-8")
         except UnicodeDecodeError:
+            return None
+
+    def read_text_or_nothing(self, path: str) -> str | None:
+        """Return the content as ``read_text`` does, None also when the file cannot be read."""
+        try:
+            return self.read_text(path)
+        except ConfigurationError:
             return None
 
     def sha256(self, path: str) -> str:

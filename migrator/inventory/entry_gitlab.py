@@ -1,0 +1,53 @@
+"""Entry points of GitLab pipelines: what each job runs, with the variables that it inherits. PURE.
+
+GitLab expands ``$NAME`` and ``${NAME}`` in variables; ``${NAME:-default}`` it does not, so such a value is no state's name.
+"""
+
+from collections.abc import Iterator
+
+from migrator.inventory.entry_points import EntryPoint
+from migrator.inventory.pipelines import GitLabPipelines, PlacedVariable
+from migrator.inventory.shell_regions import read_regions
+from migrator.inventory.values import Lookup, Unknown, Value, build_value, expand
+from migrator.rewrite.yaml_jobs import CiJob
+
+
+def read_gitlab_entry_points(pipelines: GitLabPipelines) -> Iterator[EntryPoint]:
+    """Yield the entry points of every job that can run."""
+    for _, job in pipelines.jobs():
+        source = pipelines.script(job)
+        if not any("init" in line for line in source.lines):
+            continue
+        regions = [region for region in read_regions(source) if region.initializes]
+        outside = build_variable_lookup(pipelines.variables(job)) if regions else _nothing
+        for region in regions:
+            yield EntryPoint(base="", region=region, outside=outside, environment=job.environment)
+
+
+def build_variable_lookup(variables: dict[str, PlacedVariable]) -> Lookup:
+    """Return what ``$NAME`` means to a job with these variables, as GitLab expands them."""
+    resolving: list[str] = []
+
+    def look_up(language: str, name: str) -> tuple[Value, ...]:
+        variable = variables.get(name) if language == "shell" else None
+        if variable is None or name in resolving:
+            return ()
+        if ":-" in variable.value:
+            return (build_value([Unknown(name)]),)
+        resolving.append(name)
+        try:
+            values = expand(variable.value, look_up)
+        finally:
+            resolving.pop()
+        return tuple(value.with_place(variable.place) for value in values)
+
+    return look_up
+
+
+def find_state_variable(job: CiJob) -> str | None:
+    """Return which variable of the job names its state, by convention; None when it sets none."""
+    return next((name for name in ("TF_STATE_NAME", "STATE_NAME", "GITLAB_TOFU_STATE_NAME") if name in job.variables), None)
+
+
+def _nothing(language: str, name: str) -> tuple[Value, ...]:
+    return ()

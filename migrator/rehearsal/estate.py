@@ -113,6 +113,4 @@ def _git(directory: Path, *arguments: str) -> None:
     except FileNotFoundError:
         raise ConfigurationError("git is not installed", hint="install git, or put it on PATH") from None
     except subprocess.CalledProcessError as error:
-        raise ConfigurationError(
-            f"git {arguments[0]} failed: {error.stderr.strip()}", where=str(directory)
-        ) from None
+        raise ConfigurationError(f"git {arguments[0]} failed: {error.stderr.strip()}", where=str(directory)) from None

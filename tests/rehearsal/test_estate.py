@@ -184,10 +184,16 @@ def test_answers_of_different_dispositions_do_not_overlap() -> None:
 
 
 def test_every_line_that_speaks_of_the_source_has_an_answer(pristine: Path) -> None:
-    markers = ("TF_HTTP_", "terraform/state", "-backend-config", 'backend "http"', "TF_STATE_NAME", "STATE_NAME", "-backend=false")
-    claimed = {
-        (answer.path, number) for answer in answers() for number in range(answer.first, answer.last + 1)
-    }
+    markers = (
+        "TF_HTTP_",
+        "terraform/state",
+        "-backend-config",
+        'backend "http"',
+        "TF_STATE_NAME",
+        "STATE_NAME",
+        "-backend=false",
+    )
+    claimed = {(answer.path, number) for answer in answers() for number in range(answer.first, answer.last + 1)}
     missing = []
     for path in git(pristine, "ls-files").splitlines():
         for number, line in enumerate((pristine / path).read_text("utf-8").splitlines(), 1):
@@ -372,9 +378,7 @@ def workstation(environment: dict[str, str], gitlab: str) -> dict[str, str]:
 
 @pytest.mark.acceptance
 @pytest.mark.parametrize("name", ["dev", "prod"])
-def test_the_root_recipes_really_run_for_every_stack(
-    estate: Path, workstation: dict[str, str], name: str
-) -> None:
+def test_the_root_recipes_really_run_for_every_stack(estate: Path, workstation: dict[str, str], name: str) -> None:
     just = program("just")
     for stack in STACKS:
         initialized = succeed([just, f"env={name}", "tofu-init", stack], estate, workstation)

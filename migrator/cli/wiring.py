@@ -1,0 +1,198 @@
+"""The only place that names a concrete backend, clock, ID generator or environment variable's value."""
+
+import getpass
+import os
+import re
+import shutil
+import socket
+import subprocess
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from migrator import __version__
+from migrator.backends.gitlab_http import GitLabSource
+from migrator.backends.s3 import S3Target
+from migrator.backends.s3_probe import TargetProbe, probe_target
+from migrator.cli.invocation import Invocation, read_clock
+from migrator.engine.ports import Ports
+from migrator.engine.proof import TofuProver
+from migrator.engine.run import WORKERS
+from migrator.engine.work_tree import LocalWorkTree
+from migrator.errors import ConfigurationError
+from migrator.inventory.tree import RepositoryTree
+from migrator.journal.run_directory import RunDirectory
+from migrator.plan.model import Plan, PlannedSource, PlannedTarget
+from migrator.settings import SourceSettings, TargetSettings
+
+OLDEST_TOFU = (1, 10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Secrets:
+    """Credentials, as read from the environment. Never printed: ``repr`` shows names only."""
+
+    token: str
+    access_key: str
+    secret_key: str
+    session_token: str | None = None
+
+    def __repr__(self) -> str:
+        return "Secrets(...)"
+
+
+def read_secrets(
+    source: SourceSettings | PlannedSource, target: TargetSettings | PlannedTarget, environment: Mapping[str, str]
+) -> Secrets:
+    """Return the credentials that the configuration names.
+
+    Raises: ConfigurationError that names every variable that is missing.
+    """
+    wanted = [source.token_env]
+    if not target.profile:
+        wanted += [target.access_key_env, target.secret_key_env]
+    check_variables(wanted, environment)
+    return Secrets(
+        token=environment[source.token_env],
+        access_key=environment.get(target.access_key_env, ""),
+        secret_key=environment.get(target.secret_key_env, ""),
+        session_token=environment.get(target.session_token_env) if target.session_token_env else None,
+    )
+
+
+def check_variables(names: list[str], environment: Mapping[str, str]) -> None:
+    """Check that every variable is set.
+
+    Raises: ConfigurationError.
+    """
+    missing = [name for name in names if not environment.get(name)]
+    if missing:
+        raise ConfigurationError(
+            f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not set",
+            where="environment; the names stand in migrator.toml",
+            now="nothing was touched",
+            hint=f"export {missing[0]}=..., then run the command again",
+        )
+
+
+def build_source(source: SourceSettings | PlannedSource, token: str) -> GitLabSource:
+    """Return the client of the source."""
+    return GitLabSource(
+        url=source.url,
+        project=source.project if isinstance(source, SourceSettings) else source.project_id,
+        token=token,
+        username=source.username,
+        ca_bundle=source.ca_bundle,
+        workers=WORKERS,
+    )
+
+
+def build_target(target: TargetSettings | PlannedTarget, secrets: Secrets) -> S3Target:
+    """Return the client of the target."""
+    return S3Target(
+        endpoint=target.endpoint,
+        bucket=target.bucket,
+        region=target.region,
+        path_style=target.path_style,
+        access_key=secrets.access_key or None,
+        secret_key=secrets.secret_key or None,
+        session_token=secrets.session_token,
+        ca_bundle=target.ca_bundle,
+        profile=target.profile,
+        workers=WORKERS,
+    )
+
+
+def probe(target: S3Target, prefix: str) -> TargetProbe:
+    """Probe the bucket on scratch keys below the constant part of the key template."""
+    return probe_target(target, prefix=prefix, new_id=new_id, clock=lambda: datetime.now(UTC))
+
+
+def build_ports(
+    plan: Plan, run: RunDirectory, tree: RepositoryTree, secrets: Secrets, invocation: Invocation
+) -> Ports:
+    """Return the world of a run."""
+    return Ports(
+        source=build_source(plan.source, secrets.token),
+        target=build_target(plan.target, secrets),
+        blobs=run.blobs,
+        work_tree=LocalWorkTree(tree.root),
+        prover=build_prover(plan, run, tree, secrets, invocation.environment),
+        new_id=new_id,
+        clock=read_clock,
+        who=who_am_i(),
+        version=__version__,
+    )
+
+
+def build_prover(
+    plan: Plan, run: RunDirectory, tree: RepositoryTree, secrets: Secrets, environment: Mapping[str, str]
+) -> TofuProver:
+    """Return the prover; the run's scratch directory holds its copies."""
+    s3 = {"AWS_ACCESS_KEY_ID": secrets.access_key, "AWS_SECRET_ACCESS_KEY": secrets.secret_key}
+    if secrets.session_token:
+        s3["AWS_SESSION_TOKEN"] = secrets.session_token
+    if plan.target.profile:
+        s3 = {"AWS_PROFILE": plan.target.profile}
+    return TofuProver(
+        program=plan.tofu,
+        plan=plan,
+        root=tree.root,
+        paths=tree.paths,
+        scratch=run.path / "scratch",
+        environment=environment,
+        source_environment={
+            "TF_HTTP_USERNAME": plan.source.username or "migrator",
+            "TF_HTTP_PASSWORD": secrets.token,
+        },
+        target_environment=s3,
+        secrets=(secrets.token, secrets.secret_key, secrets.session_token or ""),
+    )
+
+
+def find_tofu(configured: str, environment: Mapping[str, str]) -> str | None:
+    """Return the program that proves: the configured one, then $TOFU, then PATH; None when there is none."""
+    if configured not in ("tofu", "terraform"):
+        return shutil.which(configured)
+    named = environment.get("TOFU")
+    return shutil.which(named) if named else shutil.which(configured)
+
+
+def check_tofu(configured: str, environment: Mapping[str, str]) -> str:
+    """Return the path of a program that is new enough for the s3 backend's own lock.
+
+    Raises: ConfigurationError.
+    """
+    program = find_tofu(configured, environment)
+    if program is None:
+        raise ConfigurationError(
+            f"the proof by plan needs {configured}, which is not on PATH",
+            now="nothing was touched",
+            hint='install OpenTofu >= 1.10, or set TOFU, or weaken the proof: [proof] plan = "off"',
+        )
+    result = subprocess.run([program, "version"], capture_output=True, text=True, env={**environment}, check=False)
+    version = re.search(r"v(\d+)\.(\d+)", result.stdout)
+    if version is None or (int(version[1]), int(version[2])) < OLDEST_TOFU:
+        found = version[0] if version else "no version"
+        raise ConfigurationError(
+            f"{program} is {found}; the lock of the s3 backend (use_lockfile) needs 1.10 or newer",
+            now="nothing was touched",
+            hint="install OpenTofu >= 1.10, or name another program in [tools] tofu",
+        )
+    return str(Path(program))
+
+
+def new_id() -> str:
+    """Return a fresh UUID, as OpenTofu uses for locks."""
+    return str(uuid.uuid4())
+
+
+def who_am_i() -> str:
+    """Return user@host, as OpenTofu writes it into a lock."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"

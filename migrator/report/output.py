@@ -1,0 +1,96 @@
+"""Where text goes: results to stdout, everything else to stderr; with ``--json`` exactly one document on stdout."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from migrator.errors import MigratorError
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+WIDTH_WITHOUT_TERMINAL = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """How to speak to this caller."""
+
+    json: bool = False
+    quiet: bool = False
+    verbosity: int = 0
+    plain: bool = False
+
+    @property
+    def interactive(self) -> bool:
+        """Whether a person can be asked."""
+        return sys.stdin.isatty() and sys.stderr.isatty()
+
+    def show(self, *renderables: "RenderableType") -> None:
+        """Print part of the result for people. With ``--json`` it goes nowhere: the document says it."""
+        if not self.json:
+            console = self.console(sys.stdout)
+            for renderable in renderables:
+                console.print(renderable)
+
+    def say(self, *renderables: "RenderableType") -> None:
+        """Print progress or a remark, on stderr when stdout holds a document."""
+        if not self.quiet:
+            console = self.console(sys.stderr if self.json else sys.stdout)
+            for renderable in renderables:
+                console.print(renderable)
+
+    def document(self, document: Any) -> None:
+        """Print the one JSON document, when it was asked for."""
+        if self.json:
+            data = msgspec.json.format(msgspec.json.encode(document), indent=2)
+            sys.stdout.write(data.decode() + "\n")
+            sys.stdout.flush()
+
+    def error(self, error: MigratorError) -> int:
+        """Print an error and return its exit code."""
+        lines = build_error_lines(error)
+        if sys.stderr.isatty() and not self.plain and "NO_COLOR" not in os.environ:
+            lines[0] = f"\x1b[1;31m{lines[0]}\x1b[0m"
+        sys.stderr.write("\n".join(lines) + "\n")
+        if self.json:
+            self.document(
+                {
+                    "format": "migrator.error/1",
+                    "exit_code": error.exit_code,
+                    "error": type(error).__name__,
+                    "message": error.message,
+                    "where": error.where,
+                    "now": error.now,
+                    "next": error.hint,
+                }
+            )
+        return error.exit_code
+
+    def console(self, stream: Any) -> "Console":
+        """Return a console on ``stream``; without a terminal the width is fixed, so that output can be compared."""
+        from rich.console import Console
+
+        terminal = stream.isatty()
+        return Console(
+            file=stream,
+            no_color=self.plain or None,
+            width=None if terminal else WIDTH_WITHOUT_TERMINAL,
+            soft_wrap=not terminal,
+            highlight=False,
+            markup=True,
+        )
+
+
+def build_error_lines(error: MigratorError) -> list[str]:
+    """Return what happened, where, what is true now, and what to type next."""
+    labelled: Sequence[tuple[str, str | None]] = (
+        ("where", error.where),
+        ("now", error.now),
+        ("next", error.hint),
+    )
+    return [f"error: {error.message}", *(f"  {label + ':':<7}{text}" for label, text in labelled if text)]

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from migrator.rewrite.reference import Located
 from migrator.rewrite.spans import Span
 
-_BLOCKS = ("literal", "folded", "lines")  # styles in which the inner text keeps its own lines
+_BLOCKS = ("literal", "folded", "lines", "console")  # styles in which the inner text keeps its own lines
 _ESCAPES = {
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
     "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029",
@@ -54,19 +54,19 @@ def decode_scalar(text: str, span: Span, *, style: str, prefix: str = "") -> Emb
 
 def embed(located: Located, outer: str, embedded: Embedded, *, language: str) -> Located:
     """Return an inner reference as one of the outer text, to be replaced by the builder of ``language``."""
-    start, end = _outer_span(located.span, outer, embedded)
+    span = _outer_span(located.span, outer, embedded)
     layer = [
         embedded.style, embedded.prefix, embedded.span.start, embedded.span.end,
         located.span.start, located.span.end, located.detail.get("language", ""),
     ]  # fmt: skip
     layers = [layer, *json.loads(located.detail.get("embedded", "[]"))]
     detail = {**located.detail, "language": language, "embedded": json.dumps(layers)}
-    return replace(located, span=Span(start, end), detail=detail)
+    return replace(located, span=span, detail=detail)
 
 
 def _outer_span(inner: Span, outer: str, embedded: Embedded) -> Span:
     start, end = embedded.offsets[inner.start], embedded.offsets[inner.end]
-    if inner.end > inner.start and embedded.style not in ("literal", "folded", "lines"):
+    if inner.end > inner.start and embedded.style not in _BLOCKS:
         end = embedded.offsets[inner.end - 1] + _width(outer, embedded, inner.end - 1)
     elif inner.end > inner.start and not ends_line(inner, embedded):
         end = embedded.offsets[inner.end - 1] + 1
@@ -88,7 +88,7 @@ def _width(outer: str, embedded: Embedded, index: int) -> int:
 
 def is_whole_lines(inner: Span, embedded: Embedded) -> bool:
     """Say whether an inner span begins with a line and ends with one, in a style that keeps lines."""
-    if embedded.style not in ("literal", "lines") or inner.end == inner.start:
+    if embedded.style not in ("literal", "lines", "console") or inner.end == inner.start:
         return False
     begins = inner.start == 0 or embedded.value[inner.start - 1] == "\n"
     return begins and (ends_line(inner, embedded) or inner.end == len(embedded.value))
@@ -101,12 +101,12 @@ def ends_line(inner: Span, embedded: Embedded) -> bool:
 
 def _decode_block(text: str, span: Span, *, style: str, prefix: str) -> tuple[list[_Piece], int]:
     start = span.start
-    if style != "lines":
+    if style not in ("lines", "console"):
         header_end = text.find("\n", span.start, span.end)
         if header_end < 0:
             return [], span.end
         start = header_end + 1
-    end = span.end + len(_line_break(text, span.end)) if style != "lines" else span.end
+    end = span.end + len(_line_break(text, span.end)) if style not in ("lines", "console") else span.end
     lines = [list(_strip_prefix(text, line, prefix)) for line in _lines(text, start, end)]
     joined = [piece for line in lines for piece in line] if style != "folded" else _fold_block(lines)
     return joined, end

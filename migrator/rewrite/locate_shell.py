@@ -1,15 +1,31 @@
-"""Locate what names or configures the state backend in shell: whole scripts and parts of other files."""
+"""Locate what names or configures the state backend in shell: whole scripts and parts of other files.
 
-from collections.abc import Mapping
+Invariants: located spans never overlap and lie in the region; every TF_HTTP_* variable, http backend flag and address
+of a state that no rule knows is reported, never dropped. What this deliberately does not do: run, expand or guess.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from migrator.rewrite.reference import Located
-from migrator.rewrite.shell_source import Mask, mask_expressions, mask_just, mask_nothing
+from migrator.rewrite.claims import names_source
+from migrator.rewrite.reference import Disposition, Located, ReferenceKind
+from migrator.rewrite.shell_api import locate_api_calls
+from migrator.rewrite.shell_credentials import locate_credential_checks
+from migrator.rewrite.shell_environment import MESSAGE, locate_exports, locate_reads
+from migrator.rewrite.shell_init import locate_inits
+from migrator.rewrite.shell_scope import Scope, read_scope
+from migrator.rewrite.shell_source import Mask, ShellSource, mask_expressions, mask_just, mask_nothing
 from migrator.rewrite.spans import Span
 
 __all__ = ["locate_shell", "mask_expressions", "mask_just", "mask_nothing"]
 
 _NO_ADDRESSES: Mapping[str, str] = MappingProxyType({})
+_MATTERS = re.compile(r"TF_HTTP|backend-config|terraform/state|gitlab-(?:tofu|terraform)")
+_INIT = re.compile(r"\binit\b")
+_LEFT_OVER = re.compile(
+    r"TF_HTTP_?\w*\*?|/terraform/states?\b|-backend-config[= ][\"']*(?:address|(?:un)?lock_(?:address|method)|username|password)="
+)
 
 
 def locate_shell(
@@ -35,4 +51,145 @@ def locate_shell(
     state-url, backend-comment, prose (text that an echo or printf shows). ``detail["language"]`` is ``shell``.
     Arbitrary text never raises: what tree-sitter cannot parse and yet names TF_HTTP_* is reported.
     """
-    return ()
+    area = region or Span(0, len(text))
+    part = area.of(text)
+    inherits = (inherited_state is not None or bool(addresses)) and _INIT.search(part)
+    if not (_MATTERS.search(part) or inherits or names_source(part)):
+        return ()
+    source = ShellSource(text, region=area, indent=indent, mask=mask)
+    scope = read_scope(source, inherited_state=inherited_state, addresses=addresses)
+    located = _without_overlaps(
+        [
+            *locate_inits(scope),
+            *locate_api_calls(scope),
+            *locate_credential_checks(scope),
+            *locate_exports(scope),
+        ]
+    )
+    located += locate_reads(scope, [one.span for one in located])
+    located += _locate_words(scope, [one.span for one in located])
+    located = _locate_addresses(scope, located)
+    return tuple(sorted(_keep_what_is_read(text, located), key=lambda one: one.span))
+
+
+def _without_overlaps(found: Iterable[Located]) -> list[Located]:
+    """Return ``found`` without those that touch an earlier kind: init before API call before test before export."""
+    kept: list[Located] = []
+    for one in found:
+        if not any(other.span.start < one.span.end and one.span.start < other.span.end for other in kept):
+            kept.append(one)
+    return kept
+
+
+def _locate_words(scope: Scope, taken: Sequence[Span]) -> Iterator[Located]:
+    """Yield comments and messages that name the source."""
+    ends = list(taken)
+    previous: Located | None = None
+    for node in scope.source.nodes():
+        if node.type == "comment":
+            kind = ReferenceKind.BACKEND_COMMENT
+        elif node.type in {"string", "raw_string", "concatenation"} and _is_argument_of_message(scope, node):
+            kind = ReferenceKind.PROSE
+        else:
+            continue
+        span = scope.source.span(node)
+        text = span.of(scope.source.whole)
+        if text.startswith("#!") or not _names_source(scope, text):
+            continue
+        if any(one.start < span.end and span.start < one.end for one in ends):
+            continue
+        ends.append(span)
+        certain = "terraform/state" not in text and "$" not in re.sub(r"\$\{?(?!TF_HTTP)\w+\}?", "", text)
+        problem = None if certain else "text with an address or a variable of the http backend"
+        previous = scope.locate(kind, span, reason="text that names state in GitLab", problem=problem, node=node)
+        yield previous
+
+
+def _names_source(scope: Scope, text: str) -> bool:
+    return names_source(text) or "personal_access_tokens" in text
+
+
+def _is_argument_of_message(scope: Scope, node: object) -> bool:
+    parent = getattr(node, "parent", None)
+    if parent is None or parent.type != "command":
+        return False
+    name = parent.child_by_field_name("name")
+    return name is not None and MESSAGE.match(scope.source.text(name)) is not None
+
+
+def _locate_addresses(scope: Scope, located: list[Located]) -> list[Located]:
+    """Report every word of the http backend that nothing above has taken."""
+    whole, region = scope.source.whole, scope.source.region
+    taken = [one.span for one in located]
+    for found in _LEFT_OVER.finditer(whole, region.start, region.end):
+        if any(one.start <= found.start() < one.end for one in taken):
+            continue
+        assignment = _address_variable(scope, found.start(), located)
+        one = assignment or _report_line(scope, found.start())
+        if not any(other.start < one.span.end and one.span.start < other.end for other in taken):
+            located.append(one)
+            taken.append(one.span)
+    return located
+
+
+def _address_variable(scope: Scope, position: int, located: Sequence[Located]) -> Located | None:
+    """Return the assignment of an address that only references to rewrite read; its value then names the object."""
+    for node in scope.source.nodes():
+        if node.type != "variable_assignment":
+            continue
+        value, name = node.child_by_field_name("value"), node.child_by_field_name("name")
+        if value is None or name is None:
+            continue
+        span = scope.source.span(value)
+        if not span.start <= position < span.end:
+            continue
+        written = span.of(scope.source.whole)
+        if re.search(r"[\s;|]|-backend-config", written):
+            return None
+        state, problem = scope.state_of(written)
+        uses = re.compile(rf"\$\{{?{re.escape(scope.source.text(name))}\b")
+        rewritten = [one.span for one in located if one.disposition is Disposition.REWRITE]
+        for use in uses.finditer(scope.source.whole, scope.source.region.start, scope.source.region.end):
+            if not any(one.start <= use.start() < one.end for one in rewritten):
+                problem = problem or "the address is read by something else too"
+        kind = ReferenceKind.STATE_URL
+        return scope.locate(kind, span, reason="address of a state", problem=problem, node=node, state=state)
+    return None
+
+
+def _report_line(scope: Scope, position: int) -> Located:
+    whole, region = scope.source.whole, scope.source.region
+    start = max(whole.rfind("\n", 0, position) + 1, region.start)
+    end = whole.find("\n", position)
+    end = min(region.end, len(whole) if end < 0 else end)
+    line = whole[start:end]
+    start += len(line) - len(line.lstrip())
+    return Located(
+        kind=ReferenceKind.STATE_URL if "/terraform/state" in line else ReferenceKind.ENVIRONMENT_READ,
+        span=Span(position if start > position else start, max(start + len(line.strip()), position + 1)),
+        disposition=Disposition.REPORT,
+        reason="names the http backend in a way that no rule knows",
+        detail={"language": "shell"},
+    )
+
+
+def _keep_what_is_read(text: str, located: Sequence[Located]) -> Iterator[Located]:
+    """Turn exports into reports where something that stays reads them: under ``set -u`` it would fail without them."""
+    read = any(
+        one.disposition is Disposition.REPORT
+        and one.kind not in {ReferenceKind.ENVIRONMENT_EXPORT, ReferenceKind.BACKEND_COMMENT, ReferenceKind.BARE_INIT}
+        and re.search(r"\$\{?[#!]?TF_HTTP_", one.span.of(text))
+        for one in located
+    )
+    for one in located:
+        if read and one.kind is ReferenceKind.ENVIRONMENT_EXPORT and one.disposition is Disposition.REWRITE:
+            yield Located(
+                kind=one.kind,
+                span=one.span,
+                disposition=Disposition.REPORT,
+                reason="sets variables of the http backend that another command reads",
+                state=one.state,
+                detail=one.detail,
+            )
+        else:
+            yield one

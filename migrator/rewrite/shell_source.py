@@ -76,7 +76,7 @@ def _take_off_indent(whole: str, region: Span, indent: int, mask: Mask) -> tuple
     offsets: list[int] = []
     pieces: list[str] = []
     position = region.start
-    for line in masked.splitlines(keepends=True):
+    for line in re.findall(r"[^\n]*\n|[^\n]+", masked):
         blank = len(line) - len(line.lstrip(" \t"))
         taken = min(indent, blank)
         pieces.append(line[taken:])

@@ -40,7 +40,7 @@ def build_embedded(located: Located, text: str, target: TargetCoordinates, build
 
 
 def _encode(new: str, inner: Span, embedded: Embedded) -> str:
-    if embedded.style in ("literal", "lines"):
+    if embedded.style in ("literal", "lines", "console"):
         return _encode_lines(new, inner, embedded)
     if embedded.style == "single":
         return _one_line(new).replace("'", "''")
@@ -62,14 +62,17 @@ def _encode_lines(new: str, inner: Span, embedded: Embedded) -> str:
         new += "\n"
     first, *others = new.split("\n")
     lines = [embedded.prefix + first if whole and first else first]
-    lines += [embedded.prefix + line if line else _blank(embedded) for line in others]
+    for line in others:
+        lines.append(_prefix(embedded, lines[-1]) + line if line else embedded.prefix.rstrip(" $"))
     if others and not others[-1]:
         lines[-1] = ""
     return "\n".join(lines)
 
 
-def _blank(embedded: Embedded) -> str:
-    return embedded.prefix.rstrip()
+def _prefix(embedded: Embedded, before: str) -> str:
+    """Return what stands before a line: no prompt where the line before goes on."""
+    goes_on = embedded.style == "console" and before.endswith("\\")
+    return embedded.prefix.removesuffix("$ ") if goes_on else embedded.prefix
 
 
 def _one_line(new: str) -> str:

@@ -1,6 +1,7 @@
-"""just: what takes the place of references to the source."""
+"""Justfiles: comments outside of recipes. What stands in a recipe is shell; assignments are kept."""
 
-from migrator.rewrite.reference import Located, TargetCoordinates
+from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
+from migrator.rewrite.replacements.comments import build_comment
 from migrator.rewrite.replacements.wording import CannotReplaceError
 
 
@@ -9,4 +10,6 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
 
     Raises: CannotReplaceError.
     """
-    raise CannotReplaceError(f"{located.kind} has no replacement in just")
+    if located.kind is ReferenceKind.BACKEND_COMMENT:
+        return build_comment(located.span.of(text), target)
+    raise CannotReplaceError(f"{located.kind} has no replacement in a Justfile")

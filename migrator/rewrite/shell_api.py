@@ -1,0 +1,142 @@
+"""Locate commands that speak to GitLab's state API: list the states, remove a lock, or anything else (reported)."""
+
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from migrator.rewrite.address import read_address
+from migrator.rewrite.reference import Located, ReferenceKind
+from migrator.rewrite.shell_scope import Scope, brace_variables, without_quotes
+from migrator.rewrite.shell_source import ancestors, is_statement
+from migrator.rewrite.spans import Span
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+_CLIENT = re.compile(r"^(?:[\w./-]*/)?(?:curl|wget|http|https|xh|glab|gitlab)$")
+_METHOD = re.compile(r"(?:^|\s)(?:-X|--request|--method)[\s=]*[\"']?(?P<method>[A-Z]+)")
+_FORMATTERS = {"jq", "column", "cat", "python3", "python", "yq"}
+_FILTERS = {"sort", "head", "tail", "grep", "less", "more", "tee"}
+
+
+def locate_api_calls(scope: Scope) -> Iterator[Located]:
+    """Yield the commands of a part that call GitLab's state API; commands joined by ``||`` or ``&&`` count as one."""
+    seen: list[Span] = []
+    for node in scope.source.nodes():
+        if node.type != "command" or not _is_client(scope, node):
+            continue
+        located = _locate_call(scope, node)
+        if located and not any(span.start <= located.span.start < span.end for span in seen):
+            seen.append(located.span)
+            yield located
+
+
+def _is_client(scope: Scope, node: "Node") -> bool:
+    name = node.child_by_field_name("name")
+    return name is not None and _CLIENT.match(scope.source.text(name)) is not None
+
+
+def _called(scope: Scope, node: "Node") -> tuple[str, str | None] | None:
+    """Return (what is called, state) of one client command; None when it calls something else."""
+    for word in node.named_children:
+        address = scope.resolve(without_quotes(scope.source.text(word)))
+        if "/terraform/state" not in address:
+            continue
+        method = _METHOD.search(without_quotes(scope.source.text(node)))
+        verb = method["method"] if method else "GET"
+        found = read_address(address)
+        if verb == "DELETE" and found.suffix == "/lock" and found.state:
+            return "unlock", brace_variables(found.state)
+        if verb == "GET" and found.state is None and found.problem is None:
+            return "list", None
+        return f"{verb} of a state", found.state
+    return None
+
+
+def _locate_call(scope: Scope, node: "Node") -> Located | None:
+    called = _called(scope, node)
+    if called is None:
+        return None
+    what, state = called
+    if any(one.type in {"command_substitution", "process_substitution"} for one in ancestors(node)):
+        return _report(scope, node, f"the answer of GitLab's state API is used as data ({what})")
+    if what == "unlock":
+        outer = _outermost_unlock(scope, node)
+        detail = {"statement": "yes" if is_statement(outer) else "no"}
+        span = scope.source.span(outer)
+        reason = "removes a lock through GitLab's API"
+        return scope.locate(ReferenceKind.STATE_UNLOCK, span, reason=reason, node=outer, state=state, detail=detail)
+    if what == "list":
+        return _locate_list(scope, node)
+    return _report(scope, node, f"calls GitLab's state API: {what}")
+
+
+def _report(scope: Scope, node: "Node", problem: str) -> Located:
+    kind = ReferenceKind.STATE_URL
+    return scope.locate(kind, scope.source.span(node), reason=problem, problem=problem, node=node)
+
+
+def _with_redirects(node: "Node") -> "Node":
+    parent = node.parent
+    return parent if parent is not None and parent.type == "redirected_statement" else node
+
+
+def _outermost_unlock(scope: Scope, node: "Node") -> "Node":
+    """Return the list of unlock commands around ``node``: ``glab ... || curl ...`` goes as one."""
+    outer = _with_redirects(node)
+    while outer.parent is not None and outer.parent.type == "list":
+        commands = [child for child in _leaves(outer.parent) if child.type == "command"]
+        if not all(_is_client(scope, one) and (_called(scope, one) or ("",))[0] == "unlock" for one in commands):
+            break
+        outer = outer.parent
+    return outer
+
+
+def _leaves(node: "Node") -> Iterator["Node"]:
+    for child in node.named_children:
+        if child.type in {"list", "redirected_statement", "pipeline"}:
+            yield from _leaves(child)
+        elif child.type != "file_redirect":
+            yield child
+
+
+def _locate_list(scope: Scope, node: "Node") -> Located:
+    outer = _with_redirects(node)
+    kept = ""
+    if outer.parent is not None and outer.parent.type == "pipeline":
+        stages = list(outer.parent.named_children)
+        if stages[0].start_byte != outer.start_byte:
+            return _report(scope, node, "lists GitLab's states in the middle of a pipeline")
+        names = [re.split(r"\s", scope.source.text(stage), maxsplit=1)[0] for stage in stages[1:]]
+        if not set(names) <= _FORMATTERS | _FILTERS:
+            return _report(scope, node, "lists GitLab's states for another command")
+        kept = "\n".join(
+            scope.source.text(stage) for stage, name in zip(stages[1:], names, strict=True) if name in _FILTERS
+        )
+        outer = outer.parent
+    span, fallback = _fallback_of(scope, outer)
+    return scope.locate(
+        ReferenceKind.STATE_LIST,
+        span,
+        reason="lists states through GitLab's API",
+        node=outer,
+        detail={"filters": kept, "fallback": fallback},
+    )
+
+
+def _fallback_of(scope: Scope, outer: "Node") -> tuple[Span, str]:
+    """Return the span of the list command, with its ``|| echo`` when the message speaks of GitLab, and that text."""
+    span = scope.source.span(outer)
+    parent = outer.parent
+    if parent is None or parent.type != "list" or parent.named_children[0].start_byte != outer.start_byte:
+        return span, ""
+    fallback = parent.named_children[-1]
+    text = scope.source.text(fallback)
+    if re.match(r"(?:echo|printf)\b", text) and re.search(r"glab|gitlab|TF_HTTP_|token", text, re.IGNORECASE):
+        return Span(span.start, scope.source.span(fallback).end), span_between(scope, outer, fallback) + text
+    return span, ""
+
+
+def span_between(scope: Scope, first: "Node", second: "Node") -> str:
+    """Return the text between two nodes."""
+    return Span(scope.source.span(first).end, scope.source.span(second).start).of(scope.source.whole)

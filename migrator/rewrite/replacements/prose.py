@@ -1,7 +1,39 @@
-"""Prose: what takes the place of claims in Markdown and in comments."""
+"""Prose: sentences, table rows and snippets of documents, from state in GitLab to state in the target.
 
-from migrator.rewrite.reference import Located, TargetCoordinates
-from migrator.rewrite.replacements.wording import CannotReplaceError
+A sentence is changed only by known phrases, and only when nothing of the source is left in it afterwards:
+``build_sentence`` says whether that is so, and locators ask it before they call a sentence certain.
+"""
+
+import json
+import re
+
+from migrator.rewrite.claims import names_source
+from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
+from migrator.rewrite.replacements import dotenv, hcl, just, shell, yaml
+from migrator.rewrite.replacements.claims import replace_phrases
+from migrator.rewrite.replacements.embedded import Build, build_embedded
+from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY, CannotReplaceError
+from migrator.rewrite.spans import Span
+
+_BUILDERS: dict[str, Build] = {
+    "shell": shell.build_replacement,
+    "hcl": hcl.build_replacement,
+    "just": just.build_replacement,
+    "dotenv": dotenv.build_replacement,
+    "yaml": yaml.build_replacement,
+}
+_LEFT = re.compile(
+    r"TF_HTTP|\bGitLab\b(?!\s+(?:CI|[Rr]unners?|[Pp]ipelines?|[Jj]obs?)\b)|\btokens?\b|\bPATs?\b|\bCI_[A-Z]\w+|glpat-"
+    r"|\b(?:Maintainer|Developer|Owner)\b|\b(?:Operate|Infrastructure|Settings)\s*>"
+    r"|\bproject(?:'s)?\s+(?:id|ID|permissions?)\b|`?\bapi`?\s+scope|\baddress(?:es)?\b|\b(?:POST|DELETE)\b|\blegacy\b",
+    re.IGNORECASE,
+)
+# Sentences that say why, compare or deny are a person's to rewrite: a phrase in them may turn them into a lie.
+_ARGUES = re.compile(r"\bwhy\b|\bbecause\b|\bunlike\b|\binstead\b|\bno longer\b|\bnot\b|\bnever\b|\bno\s+\w+|\bS3\b|n't\b|\bencrypt|\bversions?\b", re.IGNORECASE)
+_CODE_PAIR = re.compile(rf"`{ACCESS_KEY} and {SECRET_KEY}`")
+_DESCRIPTION = {ACCESS_KEY: "Access key of the S3 state backend", SECRET_KEY: "Secret key of the S3 state backend"}
+_STARTS_BLOCK = re.compile(r"^(?:[-+*>]|#{1,6}|\d+[.)]|\|.*)$")
+_JOIN = re.compile(r"[ \t]*\r?\n[ \t>]*")
 
 
 def build_replacement(located: Located, text: str, target: TargetCoordinates) -> str:
@@ -9,4 +41,123 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
 
     Raises: CannotReplaceError.
     """
-    raise CannotReplaceError(f"{located.kind} has no replacement in prose")
+    if "embedded" in located.detail:
+        return build_embedded(located, text, target, lambda language: _BUILDERS[language])
+    if located.kind is not ReferenceKind.PROSE:
+        raise CannotReplaceError(f"{located.kind} has no replacement in prose")
+    if "rows" in located.detail:
+        return _build_table(located, text, target)
+    sentence = build_sentence(join_lines(located.span.of(text)).strip(), target)
+    if sentence is None:
+        raise CannotReplaceError("the sentence says more about the source than any rule knows")
+    return _wrap(sentence, text, located.span, width=int(located.detail["width"]), prefix=located.detail["prefix"])
+
+
+def build_sentence(sentence: str, target: TargetCoordinates) -> str | None:
+    """Return a sentence made to name the target, None when that is not certain to be true and complete."""
+    if _ARGUES.search(sentence):
+        return None
+    rewritten = build_proposal(sentence, target)
+    return None if rewritten == sentence or names_source(rewritten) or _LEFT.search(rewritten) else rewritten
+
+
+def build_proposal(sentence: str, target: TargetCoordinates) -> str:
+    """Return a sentence with every known phrase replaced, right or not: for a person to start from."""
+    return _CODE_PAIR.sub(f"`{ACCESS_KEY}` and `{SECRET_KEY}`", replace_phrases(sentence, target))
+
+
+def join_lines(text: str) -> str:
+    """Return a paragraph as one line: line ends, indentation and quote marks become one space."""
+    return _JOIN.sub(" ", text)
+
+
+def _wrap(sentence: str, text: str, span: Span, *, width: int, prefix: str) -> str:
+    """Break the sentence where the author's lines end; what follows on the last line moves down when it must."""
+    newline = "\r\n" if "\r\n" in text else "\n"
+    tail_end = re.compile(r"\r?$", re.MULTILINE).search(text, span.end)
+    tail = text[span.end : tail_end.start()] if tail_end else ""
+    separated = span.of(text).endswith(" ")
+    if not width:
+        return sentence + (" " if separated else "")
+    lines, column = [""], span.start - (text.rfind("\n", 0, span.start) + 1)
+    for word in sentence.split(" "):
+        room = width - column - len(lines[-1]) - (1 if lines[-1] else 0)
+        if len(word) > room and (lines[-1] or len(lines) > 1 or column > len(prefix)) and not _STARTS_BLOCK.match(word):
+            lines.append(word)
+            column = len(prefix)
+        else:
+            lines[-1] += f" {word}" if lines[-1] else word
+    if lines[0] == "" and len(lines) > 1:
+        raise CannotReplaceError("the sentence does not fit its line")
+    wrapped = (newline + prefix).join(lines)
+    fits = column + len(lines[-1]) + 1 + len(tail) <= width
+    return wrapped + ("" if not separated else " " if fits or not tail else newline + prefix)
+
+
+# --- tables
+
+
+def split_row(line: str) -> list[str]:
+    """Return the cells of a table row, without the blanks around them."""
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))]
+
+
+def build_cells(cells: list[str], target: TargetCoordinates) -> list[str] | None:
+    """Return the cells of a row with its claims made to name the target, None when that is not certain."""
+    rewritten = [build_sentence(cell, target) if names_source(cell) else cell for cell in cells]
+    certain = [cell for cell in rewritten if cell is not None]
+    return certain if len(certain) == len(cells) else None
+
+
+def _build_table(located: Located, text: str, target: TargetCoordinates) -> str:
+    lines = located.span.of(text).split("\n")
+    actions: list[str] = json.loads(located.detail["rows"])
+    rows: list[list[str]] = []
+    for line, action in zip(lines, actions, strict=True):
+        rows += _build_row(split_row(line), action, target)
+    prefix = located.detail["prefix"]
+    newline = "\r\n" if "\r\n" in text else "\n"
+    aligned = len({len(line.rstrip()) for line in lines[1:]} | {len(prefix) + len(lines[0].rstrip())}) == 1
+    return (newline + prefix).join(_format_rows(rows, aligned=aligned))
+
+
+def _build_row(cells: list[str], action: str, target: TargetCoordinates) -> list[list[str]]:
+    if action == "remove":
+        return []
+    if action == "claims":
+        changed = build_cells(cells, target)
+        if changed is None:
+            raise CannotReplaceError("a table row says more about the source than any rule knows")
+        return [changed]
+    if action == "credentials":
+        return [_credential_row(cells, name) for name in (ACCESS_KEY, SECRET_KEY)]
+    return [cells]
+
+
+def _credential_row(cells: list[str], name: str) -> list[str]:
+    first = cells[0].replace("TF_HTTP_PASSWORD", name)
+    middle = ["" if _is_about_source(cell) else cell for cell in cells[1:-1]]
+    last = _DESCRIPTION[name] if len(cells) > 1 and _is_about_source(cells[-1]) else cells[-1]
+    return [first, *middle, last] if len(cells) > 1 else [first]
+
+
+def _is_about_source(cell: str) -> bool:
+    return names_source(cell) or _LEFT.search(cell) is not None or re.search(r"\bstate\b", cell, re.I) is not None
+
+
+def _format_rows(rows: list[list[str]], *, aligned: bool) -> list[str]:
+    columns = max(len(row) for row in rows)
+    widths = [max([3, *(len(row[i]) for j, row in enumerate(rows) if j != 1 and i < len(row))]) for i in range(columns)]
+    lines: list[str] = []
+    for index, row in enumerate(rows):
+        if index == 1:
+            cells = [_rule(cell, width if aligned else max(len(cell), 3)) for cell, width in zip(row, widths, strict=False)]
+        else:
+            cells = [cell.ljust(width) if aligned else cell for cell, width in zip(row, widths, strict=False)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _rule(cell: str, width: int) -> str:
+    left, right = cell.startswith(":"), cell.endswith(":")
+    return (":" if left else "") + "-" * (width - left - right) + (":" if right else "")

@@ -79,7 +79,7 @@ def read_hcl(text: str) -> HclFile:
     remote_states: list[RemoteState] = []
     required_version: Attribute | None = None
     requirements = 0
-    for block in reader.blocks(_parse(text)):
+    for block in reader.blocks(parse_hcl(text)):
         labels = reader.labels(block)
         if labels == ["terraform"]:
             for inner in reader.blocks(block.children[-2]):
@@ -146,7 +146,11 @@ def _locate_rest(text: str, taken: list[Span]) -> list[Located]:
     return found
 
 
-def _parse(text: str) -> Any:
+def parse_hcl(text: str) -> Any:
+    """Return the body of the tree of hcl2; its nodes carry start and end positions in code points.
+
+    Raises: UnparsableError.
+    """
     import hcl2  # slow: only when a file matters
     from lark.exceptions import UnexpectedInput
 

@@ -14,7 +14,7 @@ __all__ = ["Assignment", "Dependency", "JustFile", "Recipe", "locate_just", "rea
 _SHELLS = re.compile(r"(?:^|[/\s\"'])(?:ba|z|da|k|a)?sh\b")
 _LINE_PREFIX = re.compile(r"[ \t]*[@-]{0,2}[ \t]*")
 _LITERAL = re.compile(r"^(?:\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>[^']*)')$")
-_BUILDS_ADDRESS = re.compile(r"TF_HTTP_|/terraform/state|GITLAB|gitlab", re.IGNORECASE)
+_BUILDS_ADDRESS = re.compile(r"^gitlab|TF_HTTP_|/terraform/state|GITLAB_|CI_[A-Z]|/api/v4")
 
 
 def locate_just(text: str) -> tuple[Located, ...]:
@@ -107,10 +107,12 @@ def _locate_settings(text: str, file: JustFile, located: list[Located]) -> Itera
     for assignment in file.assignments:
         uses = [use for use in _uses(text, assignment) if use >= 0]
         feeds = any(span.start <= use < span.end for use in uses for span in rewritten)
-        names = _BUILDS_ADDRESS.search(assignment.name + assignment.expression) is not None
+        names = _BUILDS_ADDRESS.search(f"{assignment.name} {assignment.expression}") is not None
         direct = "TF_HTTP_" in assignment.expression or "/terraform/state" in assignment.expression
         if not (direct or (feeds and names)):
             continue
+        if any(re.search(rf"\{{\{{\s*{assignment.name}\s*\}}\}}", one.state or "") for one in located):
+            continue  # it says which state, and does so after the migration too
         others = [use for use in uses if not any(span.start <= use < span.end for span in rewritten)]
         reason = "other recipes use it" if others else "nothing here uses it any more, but just --evaluate can ask for it"
         yield Located(

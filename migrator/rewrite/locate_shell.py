@@ -23,6 +23,7 @@ __all__ = ["locate_shell", "mask_expressions", "mask_just", "mask_nothing"]
 _NO_ADDRESSES: Mapping[str, str] = MappingProxyType({})
 _MATTERS = re.compile(r"TF_HTTP|backend-config|terraform/state|gitlab-(?:tofu|terraform)")
 _INIT = re.compile(r"\binit\b")
+_TOKEN = re.compile(r"personal[ _]access[ _]token|\bapi`? scope\b", re.IGNORECASE)
 _LEFT_OVER = re.compile(
     r"TF_HTTP_?\w*\*?|/terraform/states?\b|-backend-config[= ][\"']*(?:address|(?:un)?lock_(?:address|method)|username|password)="
 )
@@ -84,7 +85,6 @@ def _without_overlaps(found: Iterable[Located]) -> list[Located]:
 def _locate_words(scope: Scope, taken: Sequence[Span]) -> Iterator[Located]:
     """Yield comments and messages that name the source."""
     ends = list(taken)
-    previous: Located | None = None
     for node in scope.source.nodes():
         if node.type == "comment":
             kind = ReferenceKind.BACKEND_COMMENT
@@ -94,19 +94,15 @@ def _locate_words(scope: Scope, taken: Sequence[Span]) -> Iterator[Located]:
             continue
         span = scope.source.span(node)
         text = span.of(scope.source.whole)
-        if text.startswith("#!") or not _names_source(scope, text):
+        near = any(abs(scope.line_of(span.start) - scope.line_of(one.start)) <= 4 for one in ends)
+        if text.startswith("#!") or not (names_source(text) or (near and _TOKEN.search(text))):
             continue
         if any(one.start < span.end and span.start < one.end for one in ends):
             continue
         ends.append(span)
         certain = "terraform/state" not in text and "$" not in re.sub(r"\$\{?(?!TF_HTTP)\w+\}?", "", text)
         problem = None if certain else "text with an address or a variable of the http backend"
-        previous = scope.locate(kind, span, reason="text that names state in GitLab", problem=problem, node=node)
-        yield previous
-
-
-def _names_source(scope: Scope, text: str) -> bool:
-    return names_source(text) or "personal_access_tokens" in text
+        yield scope.locate(kind, span, reason="text that names state in GitLab", problem=problem, node=node)
 
 
 def _is_argument_of_message(scope: Scope, node: object) -> bool:

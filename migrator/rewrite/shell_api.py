@@ -101,42 +101,55 @@ def _leaves(node: "Node") -> Iterator["Node"]:
 
 
 def _locate_list(scope: Scope, node: "Node") -> Located:
-    outer = _with_redirects(node)
-    kept = ""
-    if outer.parent is not None and outer.parent.type == "pipeline":
-        stages = list(outer.parent.named_children)
-        if stages[0].start_byte != outer.start_byte:
-            return _report(scope, node, "lists GitLab's states in the middle of a pipeline")
-        names = [re.split(r"\s", scope.source.text(stage), maxsplit=1)[0] for stage in stages[1:]]
-        if not set(names) <= _FORMATTERS | _FILTERS:
-            return _report(scope, node, "lists GitLab's states for another command")
-        kept = "\n".join(
-            scope.source.text(stage) for stage, name in zip(stages[1:], names, strict=True) if name in _FILTERS
-        )
-        outer = outer.parent
-    span, fallback = _fallback_of(scope, outer)
+    first = _with_redirects(node)
+    outer = first.parent if first.parent is not None and first.parent.type == "pipeline" else first
+    stages, fallback = _stages(outer)
+    if stages[0].start_byte != first.start_byte:
+        return _report(scope, node, "lists GitLab's states in the middle of a pipeline")
+    names = [re.split(r"\s", scope.source.text(stage), maxsplit=1)[0] for stage in stages[1:]]
+    if not set(names) <= _FORMATTERS | _FILTERS:
+        return _report(scope, node, "lists GitLab's states for another command")
+    kept = [scope.source.text(stage) for stage, name in zip(stages[1:], names, strict=True) if name in _FILTERS]
+    if fallback is None:
+        fallback = _fallback_of(outer)
+    span = Span(scope.source.span(first).start, scope.source.span(stages[-1]).end)
+    words = ""
+    if fallback is not None and _names_client(scope, fallback):
+        end = scope.source.span(fallback).end
+        words = Span(span.end, end).of(scope.source.whole)
+        span = Span(span.start, end)
     return scope.locate(
         ReferenceKind.STATE_LIST,
         span,
         reason="lists states through GitLab's API",
         node=outer,
-        detail={"filters": kept, "fallback": fallback},
+        detail={"filters": "\n".join(kept), "fallback": words},
     )
 
 
-def _fallback_of(scope: Scope, outer: "Node") -> tuple[Span, str]:
-    """Return the span of the list command, with its ``|| echo`` when the message speaks of GitLab, and that text."""
-    span = scope.source.span(outer)
+def _stages(node: "Node") -> tuple[list["Node"], "Node | None"]:
+    """Return the stages of a pipeline and what follows ``||``: the grammar puts a list into the last stage at times."""
+    if node.type not in {"pipeline", "list"}:
+        return [node], None
+    if node.type == "list":
+        return _stages(node.named_children[0])[0], node.named_children[-1]
+    stages: list[Node] = []
+    fallback: Node | None = None
+    for child in node.named_children:
+        inner, fallback = _stages(child)
+        stages += inner
+    return stages, fallback
+
+
+def _fallback_of(outer: "Node") -> "Node | None":
+    """Return what runs when ``outer`` fails."""
     parent = outer.parent
     if parent is None or parent.type != "list" or parent.named_children[0].start_byte != outer.start_byte:
-        return span, ""
-    fallback = parent.named_children[-1]
+        return None
+    return parent.named_children[-1]
+
+
+def _names_client(scope: Scope, fallback: "Node") -> bool:
     text = scope.source.text(fallback)
-    if re.match(r"(?:echo|printf)\b", text) and re.search(r"glab|gitlab|TF_HTTP_|token", text, re.IGNORECASE):
-        return Span(span.start, scope.source.span(fallback).end), span_between(scope, outer, fallback) + text
-    return span, ""
-
-
-def span_between(scope: Scope, first: "Node", second: "Node") -> str:
-    """Return the text between two nodes."""
-    return Span(scope.source.span(first).end, scope.source.span(second).start).of(scope.source.whole)
+    says = re.match(r"(?:echo|printf)\b", text) is not None
+    return says and re.search(r"glab|gitlab|TF_HTTP_|token", text, re.IGNORECASE) is not None

@@ -223,10 +223,11 @@ def _build_unlock(located: Located, text: str, target: TargetCoordinates) -> str
     note = 'echo "Only if nothing runs. Better, in the directory of the stack: tofu force-unlock LOCK_ID" >&2'
     if located.detail["statement"] != "yes":
         return command
-    if located.detail.get("one_line") == "yes":
-        return f"{note} && {command}"
+    lead = text[text.rfind("\n", 0, located.span.start) + 1 : located.span.start]
+    if lead.strip() not in {"", "@", "-", "@-", "-@"}:
+        return command
     newline = "\r\n" if "\r\n" in text else "\n"
-    return f"{note}{newline}{_indent_of(text, located.span.start)}{command}"
+    return f"{note}{newline}{lead}{command}"
 
 
 def _build_comment(located: Located, text: str, target: TargetCoordinates) -> str:

@@ -31,9 +31,11 @@ _MARKS = re.compile(
 _NAMED_IN_WORDS = re.compile(
     # Claims without any name of the source, which a change of authority still makes wrong.
     r"\bisolat\w+\b.{0,80}\bstates?\b|\bstates?\b.{0,80}\bisolat|\bproject permissions\b|\bbackend project\b"
-    r"|\btoken\b.{0,60}\bstates?\b|\bstates?\b.{0,60}\btoken\b|\bno S3 variables\b|\block (?:and unlock )?address",
+    r"|\btoken\b.{0,60}\bstates?\b|\bstates?\b.{0,60}\btoken\b|\bno S3 variables\b|\block (?:and unlock )?address"
+    r"|\bstate storage\b|`/lock`|\bgitlab\.[\w.-]+.{0,60}\bstates?\b|\bstates?\b.{0,60}\b(?:with)?in (?:a|the|its) project\b",
     re.IGNORECASE,
 )
+_TOKEN_OF_SOURCE = re.compile(r"\btokens?\b.{0,60}(?:\bapi`?\s+scope|\bGitLab\b)|GitLab.{0,40}\btokens?\b", re.IGNORECASE)
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _LEAD = re.compile(r"(?:[ \t]*(?:>|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*(?:\[[ xX]\][ \t]+)?")
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!vs\.)[)\"'*_]*[ ]+(?=[\"'`*_\[(<]*[A-Z0-9])")
@@ -90,7 +92,16 @@ class _Document:
             elif token.type == "inline" and previous == "paragraph_open":
                 if not any(table[0] <= first < table[1] for table in tables):
                     yield from self._locate_paragraph(first, last)
+            elif token.type == "inline" and previous == "heading_open":
+                yield from self._locate_heading(first, last)
             previous = token.type
+
+    def _locate_heading(self, first: int, last: int) -> Iterator[Located]:
+        span = Span(self._starts[first], self._starts[last - 1] + len(self._line(last - 1).rstrip()))
+        heading = span.of(self._text)
+        if names_source(heading) or may_name_source(_without_names(heading)):
+            reason = "a heading about state in GitLab; headings are kept, since links may lead to them: read its section"
+            yield self._prose(span, Disposition.REPORT, reason, (first, last))
 
     def _line(self, number: int) -> str:
         return self._text[self._starts[number] : self._starts[number + 1]].rstrip("\r\n")
@@ -156,17 +167,22 @@ class _Document:
         lead = _LEAD.match(self._line(first))
         start = self._starts[first] + (lead.end() if lead else 0)
         end = self._starts[last - 1] + len(self._line(last - 1).rstrip())
-        if not _MARKS.search(self._text, start, max(start, end)):
+        value, offsets = _join(self._text, Span(start, max(start, end)))
+        if not _MARKS.search(value) and not _NAMED_IN_WORDS.search(value):
             return
-        value, offsets = _join(self._text, Span(start, end))
         sentences = _sentences(value)
         certain = any(names_source(value[one.start : one.end]) for one in sentences)
+        about_state = re.search(r"\bstates?\b", value, re.IGNORECASE) is not None
         for one in sentences:
             sentence = value[one.start : one.end]
             on_same_line = one.end < len(value) and offsets[one.end] == offsets[one.end - 1] + 1
             stop = one.end if on_same_line else one.start + len(sentence.rstrip())
             span = Span(offsets[one.start], offsets[max(stop, one.start + 1) - 1] + 1)
-            yield from self._locate_sentence(sentence.rstrip(), span, lines=(first, last), certain=certain)
+            found = list(self._locate_sentence(sentence.rstrip(), span, lines=(first, last), certain=certain))
+            if not found and about_state and _TOKEN_OF_SOURCE.search(sentence):
+                reason = "a token of GitLab beside a sentence about state: read it"
+                found = [self._prose(_trimmed(self._text, span), Disposition.REPORT, reason, (first, last))]
+            yield from found
 
     def _locate_sentence(self, sentence: str, span: Span, *, lines: tuple[int, int], certain: bool) -> Iterator[Located]:
         if names_source(sentence):
@@ -226,14 +242,18 @@ class _Document:
 
 def _locate_shell(text: str) -> tuple[Located, ...]:
     """Locate in a snippet; an init without any backend setting is reported, since the s3 backend needs a key."""
-    return tuple(_incomplete(one) for one in locate_shell(text, inherited_state=_UNKNOWN_STATE))
-
-
-def _incomplete(located: Located) -> Located:
-    if located.disposition is not Disposition.REWRITE or located.state != _UNKNOWN_STATE:
-        return located
+    found = locate_shell(text)
+    if not re.search(r"\binit\b", text):
+        return found
+    known = {one.span for one in found}
+    inherited = locate_shell(text, inherited_state=_UNKNOWN_STATE)
     reason = "init without a backend setting: give the key of the state, or the file that holds it"
-    return replace(located, disposition=Disposition.REPORT, reason=reason, state=None)
+    incomplete = [
+        replace(one, disposition=Disposition.REPORT, reason=reason, state=None)
+        for one in inherited
+        if one.kind is ReferenceKind.BARE_INIT and one.state == _UNKNOWN_STATE and one.span not in known
+    ]
+    return settle([*found, *incomplete])
 
 
 def _locator(language: str, content: str) -> tuple[Callable[[str], tuple[Located, ...]] | None, str]:

@@ -123,6 +123,24 @@ def test_seeding_that_was_cut_short_begins_again(tmp_path, configuration, tools)
     assert sorted(again.truth()) == [(84, "attic-dev"), (84, "gone"), (84, "lost")]
 
 
+def test_concurrent_changes_over_a_slow_storage_keep_one_winner(tmp_path, configuration, tools):
+    with Standin(parse_configuration(configuration), tmp_path) as standin:
+        client = tools.Client(standin.base_url, "t-maint")
+        for serial in range(6, 16):
+            bodies = [tools.document(serial, writer=index) for index in range(8)]
+            posts = tools.together(8, lambda index, bodies=bodies: client.post("attic-dev", bodies[index]).status)
+            assert sorted(posts) == [200] + [422] * 7
+            assert standin.truth_of(84, "attic-dev").content == bodies[posts.index(200)]
+            locks = tools.together(8, lambda index: client.lock("attic-dev", ID=f"lock-{index}").status)
+            assert sorted(locks) == [200] + [409] * 7
+            assert client.unlock("attic-dev", f"lock-{locks.index(200)}").status == 200
+        names = tools.together(8, lambda index: client.post(f"new-{index}", tools.document(1)).status)
+        assert names == [200] * 8
+    again = Standin(parse_configuration(configuration), tmp_path)
+    assert sorted(again.truth_of(84, "attic-dev").versions) == [3, *range(5, 16)]
+    assert all(again.truth_of(84, f"new-{index}").content == tools.document(1) for index in range(8))
+
+
 def test_memory_forgets(configuration, tools):
     parsed = parse_configuration(configuration)
     with Standin(parsed) as first:

@@ -46,6 +46,14 @@ def test_one_connection_serves_many_requests(client, connection, tools):
     assert connection.sock.getsockname()[1] == port
 
 
+def test_head_sends_the_length_and_no_body(client, tools):
+    head = f"HEAD {client.path('attic-dev')} HTTP/1.1\r\nPRIVATE-TOKEN: t-maint\r\nConnection: close\r\n\r\n"
+    received = raw(client, head.encode())
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b"Content-Length: %d\r\n" % len(tools.document(5)) in received
+    assert received.endswith(b"\r\n\r\n")
+
+
 def test_state_of_50_megabytes_comes_back_byte_for_byte(client):
     body = b'{"serial": 1, "pad": "' + b"0123456789abcdef" * (50 * 2**20 // 16) + b'"}'
     assert client.post("huge", body).status == 200
@@ -146,9 +154,9 @@ def test_stop_lets_a_running_request_finish(configuration, tools):
     sender.start()
     time.sleep(0.1)
     standin.stop()
+    assert standin.truth_of(84, "attic-dev").serial == 6
     sender.join()
     assert answers == [200]
-    assert standin.truth_of(84, "attic-dev").serial == 6
 
 
 class TestProcess:

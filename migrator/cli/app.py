@@ -6,9 +6,8 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import click
 import typer
 from typer.core import TyperGroup
 from typer.main import get_command
@@ -26,11 +25,11 @@ _VALUES = {"--config", "--repo"}
 class LazyGroup(TyperGroup):
     """Finds a command in the module of its name."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         """Return the names in the order of the overview."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
@@ -38,7 +37,7 @@ class LazyGroup(TyperGroup):
         single.command(cmd_name)(getattr(import_module(f"migrator.cli.{cmd_name}"), cmd_name))
         return get_command(single)
 
-    def get_help(self, ctx: click.Context) -> str:
+    def get_help(self, ctx: Any) -> str:
         """Return the overview."""
         return OVERVIEW.rstrip("\n")
 
@@ -74,11 +73,11 @@ def run(arguments: Sequence[str]) -> int:
         return result if isinstance(result, int) else 0
     except MigratorError as error:
         return output.error(error)
-    except click.exceptions.Abort:
+    except typer.Abort:
         return output.error(UsageError("not confirmed", now="nothing was touched"))
-    except click.ClickException as error:
-        where = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else None
-        return output.error(UsageError(error.format_message(), hint=f"{where or 'migrator'} --help"))
+    except typer.TyperException as error:
+        command = next((name for name in arguments if name in COMMANDS), "")
+        return output.error(UsageError(_describe_usage(error), hint=f"migrator {command} --help".replace("  ", " ")))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return 130
@@ -107,3 +106,9 @@ def hoist_global_options(arguments: Sequence[str]) -> list[str]:
         else:
             rest.append(item)
     return front + rest
+
+
+def _describe_usage(error: typer.TyperException) -> str:
+    """Return the message of a usage error, which typer keeps in a method of its subclasses."""
+    describe = getattr(error, "format_message", None)
+    return str(describe() if callable(describe) else error).rstrip(".")

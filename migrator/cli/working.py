@@ -1,0 +1,149 @@
+"""What migrate, verify, rollback and finalize share: a plan, its run, credentials, and an open journal."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import msgspec
+
+from migrator.cli.invocation import Invocation, read_clock
+from migrator.cli.wiring import Secrets, build_ports, read_secrets
+from migrator.engine.run import Run
+from migrator.engine.status import RunStatus, build_status
+from migrator.engine.verify import Check, Evidence, verify
+from migrator.errors import InterruptedRunError, JournalError, MigratorError, UsageError
+from migrator.inventory.discover import discover_inventory
+from migrator.inventory.tree import RepositoryTree
+from migrator.journal.fold import RunView, fold
+from migrator.journal.record import RecordKind
+from migrator.journal.run_directory import RunDirectory
+from migrator.plan.codec import decode_plan, digest_of_plan
+from migrator.plan.model import Plan
+from migrator.report.run import Progress
+from migrator.rewrite.reference import Disposition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Working:
+    """A run with its plan, ready to be worked on."""
+
+    invocation: Invocation
+    directory: RunDirectory
+    plan: Plan
+    digest: str
+    tree: RepositoryTree
+
+    def read_secrets(self) -> Secrets:
+        """Return the credentials that the plan names.
+
+        Raises: ConfigurationError.
+        """
+        return read_secrets(self.plan.source, self.plan.target, self.invocation.environment)
+
+    def read_status(self, view: RunView | None = None) -> RunStatus:
+        """Return the status, from the journal alone."""
+        return build_status(self.plan, self.digest, view or self.directory.read_view())
+
+    @contextmanager
+    def open_run(self) -> Iterator[Run]:
+        """Open the journal and yield the run. An error is recorded before it goes on; so is an interrupt.
+
+        Hold ``Home.locked()`` meanwhile.
+        """
+        ports = build_ports(self.plan, self.directory, self.tree, self.read_secrets(), self.invocation)
+        log = self.directory.open_log(read_clock)
+        run = Run(log=log, view=fold(log.records), ports=ports, listen=Progress(self.invocation.output))
+        try:
+            with _interrupts(run):
+                yield run
+        except MigratorError as error:
+            _record_stop(run, error)
+            raise
+        finally:
+            log.close()
+
+    def verify(self, view: RunView, secrets: Secrets) -> list[Check]:
+        """Return every check, the question to the inventory included."""
+        ports = build_ports(self.plan, self.directory, self.tree, secrets, self.invocation)
+        evidence = Evidence(
+            source=ports.source, target=ports.target, work_tree=ports.work_tree, blobs=ports.blobs, run=view
+        )
+        return [*verify(self.plan, evidence), *self._check_inventory(view)]
+
+    def _check_inventory(self, view: RunView) -> list[Check]:
+        if view.outcome != "migrated":
+            return []
+        stacks = {state.stack for state in self.plan.states}
+        left = [
+            reference
+            for reference in discover_inventory(self.tree).references
+            if reference.disposition is Disposition.REWRITE and (not reference.stacks or stacks & set(reference.stacks))
+        ]
+        found = f"{len(left)} left, first {left[0].place}" if left else "none left"
+        return [Check(name="references-to-source", subject="repository", ok=not left, found=found)]
+
+
+def open_existing(invocation: Invocation, name: str | None) -> Working:
+    """Return an existing run: by id, by directory, or the latest.
+
+    Raises: UsageError, ConfigurationError, JournalError.
+    """
+    directory = invocation.home.find_run(name)
+    where = str(directory.path / "plan.json")
+    plan = decode_plan(directory.read_plan_bytes(), where=where)
+    digest = digest_of_plan(plan)
+    view = directory.read_view()
+    if view.plan_digest and view.plan_digest != digest:
+        raise JournalError("the plan of this run is not the one its journal began with", where=where)
+    return Working(
+        invocation=invocation, directory=directory, plan=plan, digest=digest, tree=invocation.discover_tree()
+    )
+
+
+def confirm(invocation: Invocation, question: str, *, command: str) -> None:
+    """Ask a person; without a terminal, require --yes.
+
+    Raises: UsageError.
+    """
+    if not invocation.output.interactive or invocation.output.json:
+        raise UsageError("not confirmed: there is no terminal to ask on", now="nothing was touched", hint=command)
+    import typer
+
+    if not typer.confirm(question, err=True):
+        raise UsageError("not confirmed", now="nothing was touched")
+
+
+def show_status(working: Working, status: RunStatus, **more: object) -> None:
+    """Print the JSON document of a run."""
+    working.invocation.output.document(
+        {"format": "migrator.status/1", **msgspec.to_builtins(status), **msgspec.to_builtins(more)}
+    )
+
+
+@contextmanager
+def _interrupts(run: Run) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the run between two steps; a second SIGINT ends it at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if run.interrupt.is_set():
+            raise KeyboardInterrupt
+        run.interrupt.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError(
+            "interrupted in the middle of a step", now="the journal is durable", hint="migrator status"
+        ) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _record_stop(run: Run, error: MigratorError) -> None:
+    if isinstance(error, JournalError) or run.view.outcome is not None:
+        return
+    run.record(RecordKind.STOPPED, {"exit_code": error.exit_code, "message": error.message})

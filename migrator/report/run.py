@@ -1,0 +1,92 @@
+"""What a run does and did: progress while it goes, then status and checks."""
+
+from collections.abc import Sequence
+
+from rich.console import RenderableType
+from rich.markup import escape
+
+from migrator.engine.events import Event
+from migrator.engine.rollback import Carried
+from migrator.engine.status import RunStatus
+from migrator.engine.verify import Check
+from migrator.report.output import Output
+from migrator.report.tables import build_count, build_heading, build_table
+
+_STAGES = {
+    "captured": "lock both sides and capture",
+    "checked": "publish and read back",
+    "proven": "prove by plan",
+    "cut-over": "cut files over",
+    "migrated": "unlock the target",
+    "lock": "lock the target again",
+    "carry": "carry back what is newer",
+    "files": "restore files",
+    "release": "remove our objects and give back locks",
+}
+
+
+class Progress:
+    """Prints one line for each stage, and with -v one for each step."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def __call__(self, event: Event) -> None:
+        """Take one event."""
+        if event.name == "stage":
+            self._output.say(f"  {_STAGES.get(event.step, event.step)}")
+        elif event.name in ("step", "undo") and self._output.verbosity:
+            verb = "undone" if event.name == "undo" else "done"
+            detail = f" ({event.detail})" if event.detail else ""
+            self._output.say(f"    [dim]{verb} {escape(event.step)} {escape(event.unit)}{escape(detail)}[/dim]")
+
+
+def build_status_report(status: RunStatus) -> list[RenderableType]:
+    """Return the parts of a status report."""
+    rows = (
+        (
+            state.name,
+            state.authority,
+            state.source_lock,
+            state.target_lock,
+            "-" if state.serial is None else state.serial,
+            f"record {state.record}: {state.step}" if state.step else "nothing yet",
+        )
+        for state in status.states
+    )
+    parts: list[RenderableType] = [
+        f"[bold]Run {escape(status.run)}[/bold]  phase [bold]{status.phase}[/bold], "
+        f"{status.files_cut_over} of {build_count(status.files_total, 'file')} cut over",
+        build_heading("States", len(status.states)),
+        build_table(("state", "authority", "source lock", "target lock", "serial", "journal"), rows),
+    ]
+    if status.proof != "required":
+        parts.append(f"\n[yellow]proof by plan: {status.proof}[/yellow] (weaker than required; recorded in the plan)")
+    if status.overrides:
+        parts.append(f"\n[yellow]acknowledged:[/yellow] {', '.join(status.overrides)}")
+    if status.in_doubt:
+        parts.append(build_heading("In doubt; the next command settles them by looking", len(status.in_doubt)))
+        parts += [f"  {escape(one)}" for one in status.in_doubt]
+    if status.stopped:
+        parts.append(f"\nstopped: {escape(status.stopped)}")
+    return [*parts, f"\nnext: {escape(status.next_command)}"]
+
+
+def build_checks_report(checks: Sequence[Check], *, everything: bool) -> list[RenderableType]:
+    """Return the parts of a verification report: what fails, or with ``everything`` every check."""
+    failed = [check for check in checks if not check.ok]
+    shown = checks if everything else [check for check in checks if check.name != "file" or not check.ok]
+    rows = (("ok" if check.ok else "FAILS", check.subject, check.name, check.found) for check in shown)
+    parts: list[RenderableType] = [build_table(("", "subject", "check", "found"), rows)]
+    if failed:
+        return [*parts, f"\n{len(failed)} of {build_count(len(checks), 'check')} fail"]
+    return [*parts, f"\nall {build_count(len(checks), 'check')} hold"]
+
+
+def build_carried_report(carried: Sequence[Carried]) -> list[RenderableType]:
+    """Return what was carried back."""
+    return [
+        f"  carried back: {escape(one.name)}, serial "
+        f"{'none' if one.serial_before is None else one.serial_before} -> {one.serial_after}"
+        for one in carried
+    ]

@@ -239,15 +239,26 @@ class Store:
         self._put(replace(row, versions=row.with_version(version), updated_at=now))
 
     def _seed(self, seed: SeededState) -> None:
-        row = self._find_or_create(seed.project, seed.name)
-        for version in seed.versions:
-            self._add_version(row, serial=version.serial, content=version.content, author=None, by_job=False)
-            row = self._rows[seed.project, seed.name]
-        if seed.missing_file and row.latest:
-            self._storage.remove_content(row.latest.id)
+        now = timestamp()
+        versions = []
+        for version in sorted(seed.versions, key=lambda version: version.serial):
+            versions.append(Version(id=next(self._version_ids), serial=version.serial, created_at=now))
+            self._storage.write_content(versions[-1].id, version.content)
+        if seed.missing_file and versions:
+            self._storage.remove_content(versions[-1].id)
         held = seed.locked_by
-        lock = Lock(held.id or str(uuid.uuid4()), held.user, timestamp()) if held else None
-        self._put(replace(row, lock=lock, deleted_at=timestamp() if seed.deleted else None))
+        self._put(
+            StateRow(
+                id=next(self._row_ids),
+                project=seed.project,
+                name=seed.name,
+                versions=tuple(versions),
+                lock=Lock(held.id or str(uuid.uuid4()), held.user, now) if held else None,
+                deleted_at=now if seed.deleted else None,
+                created_at=now,
+                updated_at=now,
+            )
+        )
 
     def _truth(self, row: StateRow) -> StateTruth:
         return StateTruth(

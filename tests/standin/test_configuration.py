@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from migrator.standin import ConfigurationError, parse_configuration, read_configuration
+from migrator.standin import ConfigurationError, Standin, parse_configuration, read_configuration
 
 BASE = {"format": "gitlab-standin/1", "projects": [{"id": 84, "path": "acme/infra"}]}
 STATE = {"project": 84, "name": "s"}
@@ -19,6 +19,53 @@ def test_files_are_relative_to_the_configuration(tmp_path):
     path.write_text(json.dumps({**BASE, "states": [{**STATE, "versions": [version]}]}))
     (seed,) = read_configuration(path).states[0].versions
     assert (seed.serial, seed.content) == (4, b'{ "serial": 4 }\n')
+
+
+def test_a_document_with_every_key_starts(tmp_path):
+    (tmp_path / "one.tfstate").write_bytes(b'{"serial": 1}')
+    document = {
+        "format": "gitlab-standin/1",
+        "projects": [
+            {
+                "id": 84,
+                "path": "acme/infra",
+                "old_paths": ["acme/old"],
+                "infrastructure_enabled": True,
+                "max_state_bytes": 0,
+                "archived": False,
+            }
+        ],
+        "tokens": [
+            {
+                "value": "t",
+                "kind": "pat",
+                "user": "maint",
+                "scopes": ["api"],
+                "roles": {"84": "maintainer"},
+                "expired": False,
+                "revoked": False,
+                "running": True,
+            }
+        ],
+        "states": [
+            {
+                "project": 84,
+                "name": "attic-dev",
+                "versions": [{"text": '{"serial": 2}'}, {"file": "one.tfstate"}],
+                "locked_by": None,
+                "deleted": False,
+                "missing_file": True,
+            },
+            {**STATE, "locked_by": {"user": "alice", "id": "lock-9"}},
+            {"project": 84, "name": "by-user", "locked_by": "bob"},
+        ],
+        "protection_rules": [{"project": 84, "state_name": "attic-prod", "minimum_access_level_for_write": "admin"}],
+        "faults": [{"mode": "a", "state": "attic-dev", "after": 0, "times": 1}],
+    }
+    standin = Standin(parse_configuration(document, tmp_path))
+    assert standin.truth_of(84, "attic-dev").versions == {1: b'{"serial": 1}', 2: None}
+    assert (standin.truth_of(84, "s").lock.user, standin.truth_of(84, "s").lock.id) == ("alice", "lock-9")
+    assert standin.truth_of(84, "by-user").lock.user == "bob"
 
 
 def test_defaults_are_those_of_the_interface():

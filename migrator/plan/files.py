@@ -11,7 +11,7 @@ from migrator.rewrite.checks import ResultCheckError, check_hcl, check_just, che
 from migrator.rewrite.checks_yaml import check_yaml
 from migrator.rewrite.reference import Disposition, TargetCoordinates
 from migrator.rewrite.replacements import CannotReplaceError, build_edit
-from migrator.rewrite.replacements.hcl import build_backend_file
+from migrator.rewrite.replacements.backend_file import build_backend_file
 from migrator.rewrite.replacements.wording import build_backend_file_name
 from migrator.rewrite.spans import Edit, OverlappingEditsError, apply_edits
 from migrator.state.snapshot import digest_of

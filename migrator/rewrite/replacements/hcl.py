@@ -62,7 +62,7 @@ def _build_block(located: Located, text: str, target: TargetCoordinates) -> str:
             return 'backend "s3" {}'
         return newline.join(['backend "s3" {', *(f"{indent}  {line}" for line in kept), f"{indent}}}"])
     key = None if located.state is None else _build_key(located, target)
-    lines = [*kept, *([] if key else _comment_on_key(target)), *_align(build_arguments(target, key=key, lock=True))]
+    lines = [*kept, *([] if key else _comment_on_key(target)), *align(build_arguments(target, key=key, lock=True))]
     return newline.join(['backend "s3" {', *(f"{indent}  {line}" for line in lines), f"{indent}}}"])
 
 
@@ -96,7 +96,7 @@ def _build_remote_state(located: Located, text: str, target: TargetCoordinates) 
         raise CannotReplaceError("the config of the remote state is not an assignment")
     newline = "\r\n" if "\r\n" in text else "\n"
     if "\n" in config.of(original):
-        lines = [f"{name.group()}{{", *(f"{indent}  {line}" for line in _align(arguments)), f"{indent}}}"]
+        lines = [f"{name.group()}{{", *(f"{indent}  {line}" for line in align(arguments)), f"{indent}}}"]
         new_config = newline.join(lines)
     else:
         new_config = name.group() + "{ " + ", ".join(f"{key} = {value}" for key, value in arguments) + " }"
@@ -117,7 +117,8 @@ def _build_key(located: Located, target: TargetCoordinates) -> str:
     return build_key(target, located.state, stack=detail.get("stack"), environment=detail.get("environment"))
 
 
-def _align(arguments: list[tuple[str, str]]) -> list[str]:
+def align(arguments: list[tuple[str, str]]) -> list[str]:
+    """Return ``name = value`` lines with their signs in one column."""
     width = max(len(name) for name, _ in arguments)
     return [f"{name:<{width}} = {value}" for name, value in arguments]
 

@@ -96,12 +96,11 @@ def read_just(text: str) -> JustFile:
             settings[setting["name"]] = (setting["value"] or "true").strip()
         elif not _OTHER.match(code) and (header := _HEADER.match(code)) and _colon(header["rest"]) is not None:
             body = _body(text, lines, following)
-            recipes.append(_recipe(text, header, statement, body, lines, index))
+            above = _comment_above(text, lines, index)
+            recipes.append(_recipe(text, header, start=statement.start, body=body, comment=above))
             following = max(following, next((i for i, one in enumerate(lines) if one.start >= body.end), len(lines)))
         index = following
-    return JustFile(
-        assignments=tuple(assignments), settings=MappingProxyType(settings), recipes=tuple(recipes)
-    )
+    return JustFile(assignments=tuple(assignments), settings=MappingProxyType(settings), recipes=tuple(recipes))
 
 
 def _lines(text: str) -> Iterator[Span]:
@@ -180,9 +179,7 @@ def _body(text: str, lines: list[Span], index: int) -> Span:
     return Span(start, end)
 
 
-def _recipe(
-    text: str, header: re.Match[str], statement: Span, body: Span, lines: list[Span], index: int
-) -> Recipe:
+def _recipe(text: str, header: re.Match[str], *, start: int, body: Span, comment: Span | None) -> Recipe:
     colon = _colon(header["rest"])
     assert colon is not None  # read_just looked
     parameters, defaults = _parameters(header["rest"][:colon])
@@ -193,8 +190,8 @@ def _recipe(
         parameters=parameters,
         defaults=MappingProxyType(defaults),
         dependencies=tuple(_dependencies(header["rest"][colon + 1 :])),
-        header_span=Span(statement.start, statement.start + header.end()),
-        comment_span=_comment_above(text, lines, index),
+        header_span=Span(start, start + header.end()),
+        comment_span=comment,
         body_span=body,
         indent=len(first) - len(first.lstrip()),
         shebang=stripped if stripped.startswith("#!") else None,

@@ -9,9 +9,7 @@ from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 
 _ASSIGNMENT = re.compile(r"^[ \t]*(?:export[ \t]+)?[A-Za-z_][\w.]*[ \t]*=.*$")
-_RUN = re.compile(
-    r"(?:^[ \t]*(?:#[ \t]*)?(?:export[ \t]+)?TF_HTTP_\w+[ \t]*=[^\n]*(?:\n|\Z))+", re.MULTILINE
-)
+_RUN = re.compile(r"(?:^[ \t]*(?:#[ \t]*)?(?:export[ \t]+)?TF_HTTP_\w+[ \t]*=[^\n]*(?:\n|\Z))+", re.MULTILINE)
 
 
 def locate_dotenv(text: str) -> tuple[Located, ...]:
@@ -32,15 +30,21 @@ def locate_dotenv(text: str) -> tuple[Located, ...]:
 
 
 def _locate_run(text: str, run: Span) -> Located:
-    password = re.search(r"^(?P<mark>[ \t]*#?)[^\n]*TF_HTTP_PASSWORD[ \t]*=[ \t]*(?P<value>[^\n#]*)", run.of(text), re.M)
+    password = re.search(
+        r"^(?P<mark>[ \t]*#?)[^\n]*TF_HTTP_PASSWORD[ \t]*=[ \t]*(?P<value>[^\n#]*)", run.of(text), re.MULTILINE
+    )
     value = password["value"].strip().strip("\"'") if password else ""
     if password is None:
         form = "none"
     elif not value:
         form = "empty"
     else:
-        form = "placeholder" if re.match(r"glpat-[x.…]*$|<|\.\.\.|your|change|x+$|\$", value, re.IGNORECASE) else "value"
-    problem = "a password stands here in clear: take it out and put the two S3 keys in its place" if form == "value" else None
+        form = (
+            "placeholder" if re.match(r"glpat-[x.…]*$|<|\.\.\.|your|change|x+$|\$", value, re.IGNORECASE) else "value"
+        )
+    problem = (
+        "a password stands here in clear: take it out and put the two S3 keys in its place" if form == "value" else None
+    )
     return Located(
         kind=ReferenceKind.DOTENV_VARIABLE,
         span=run,

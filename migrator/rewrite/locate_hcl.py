@@ -212,7 +212,7 @@ class _Reader:
         )
 
     def _object(self, expression: Any) -> Mapping[str, Attribute] | None:
-        inner = expression.children[0] if len(expression.children) == 1 else None
+        inner: Any = expression.children[0] if len(expression.children) == 1 else None
         if getattr(inner, "data", None) != "object":
             return None
         elements = (child for child in inner.children if getattr(child, "data", None) == "object_elem")

@@ -114,7 +114,9 @@ def _locate_settings(text: str, file: JustFile, located: list[Located]) -> Itera
         if any(re.search(rf"\{{\{{\s*{assignment.name}\s*\}}\}}", one.state or "") for one in located):
             continue  # it says which state, and does so after the migration too
         others = [use for use in uses if not any(span.start <= use < span.end for span in rewritten)]
-        reason = "other recipes use it" if others else "nothing here uses it any more, but just --evaluate can ask for it"
+        reason = (
+            "other recipes use it" if others else "nothing here uses it any more, but just --evaluate can ask for it"
+        )
         yield Located(
             kind=ReferenceKind.SOURCE_SETTING,
             span=assignment.span,

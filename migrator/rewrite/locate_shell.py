@@ -7,6 +7,7 @@ of a state that no rule knows is reported, never dropped. What this deliberately
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from migrator.rewrite.claims import names_source
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
@@ -18,12 +19,16 @@ from migrator.rewrite.shell_scope import Scope, read_scope
 from migrator.rewrite.shell_source import Mask, ShellSource, mask_expressions, mask_just, mask_nothing
 from migrator.rewrite.spans import Span
 
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
 __all__ = ["locate_shell", "mask_expressions", "mask_just", "mask_nothing"]
 
 _NO_ADDRESSES: Mapping[str, str] = MappingProxyType({})
 _MATTERS = re.compile(r"TF_HTTP|backend-config|terraform/state|gitlab-(?:tofu|terraform)")
 _INIT = re.compile(r"\binit\b")
 _TOKEN = re.compile(r"personal[ _]access[ _]token|\bapi`? scope\b", re.IGNORECASE)
+_NEAR = 4  # lines: a sentence about a token belongs to the one that names TF_HTTP_PASSWORD
 _LEFT_OVER = re.compile(
     r"TF_HTTP_?\w*\*?|/terraform/states?\b|-backend-config[= ][\"']*(?:address|(?:un)?lock_(?:address|method)|username|password)="
 )
@@ -84,29 +89,36 @@ def _without_overlaps(found: Iterable[Located]) -> list[Located]:
 
 def _locate_words(scope: Scope, taken: Sequence[Span]) -> Iterator[Located]:
     """Yield comments and messages that name the source."""
-    ends = list(taken)
-    for node in scope.source.nodes():
-        if node.type == "comment":
-            kind = ReferenceKind.BACKEND_COMMENT
-        elif node.type in {"string", "raw_string", "concatenation"} and _is_argument_of_message(scope, node):
-            kind = ReferenceKind.PROSE
-        else:
-            continue
-        span = scope.source.span(node)
+    words = [(node, scope.source.span(node)) for node in scope.source.nodes() if _kind_of_words(scope, node)]
+    free = [(node, span) for node, span in words if not any(_overlap(one, span) for one in taken)]
+    certain = [span for _, span in free if names_source(span.of(scope.source.whole))]
+    near = {scope.line_of(one.start) for one in (*taken, *certain)}
+    for node, span in free:
         text = span.of(scope.source.whole)
-        near = any(abs(scope.line_of(span.start) - scope.line_of(one.start)) <= 4 for one in ends)
-        if text.startswith("#!") or not (names_source(text) or (near and _TOKEN.search(text))):
+        line = scope.line_of(span.start)
+        beside = _TOKEN.search(text) is not None and any(abs(line - one) <= _NEAR for one in near)
+        kind = _kind_of_words(scope, node)
+        if kind is None or not (span in certain or beside):
             continue
-        if any(one.start < span.end and span.start < one.end for one in ends):
-            continue
-        ends.append(span)
-        certain = "terraform/state" not in text and "$" not in re.sub(r"\$\{?(?!TF_HTTP)\w+\}?", "", text)
-        problem = None if certain else "text with an address or a variable of the http backend"
+        unknown = "terraform/state" in text or "$" in re.sub(r"\$\{?(?!TF_HTTP)\w+\}?", "", text)
+        problem = "text with an address or a variable of the http backend" if unknown else None
         yield scope.locate(kind, span, reason="text that names state in GitLab", problem=problem, node=node)
 
 
-def _is_argument_of_message(scope: Scope, node: object) -> bool:
-    parent = getattr(node, "parent", None)
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start < other.end and other.start < one.end
+
+
+def _kind_of_words(scope: Scope, node: "Node") -> ReferenceKind | None:
+    if node.type == "comment":
+        return None if scope.source.text(node).startswith("#!") else ReferenceKind.BACKEND_COMMENT
+    if node.type in {"string", "raw_string", "concatenation"} and _is_argument_of_message(scope, node):
+        return ReferenceKind.PROSE
+    return None
+
+
+def _is_argument_of_message(scope: Scope, node: "Node") -> bool:
+    parent = node.parent
     if parent is None or parent.type != "command":
         return False
     name = parent.child_by_field_name("name")
@@ -162,7 +174,7 @@ def _report_line(scope: Scope, position: int) -> Located:
     start += len(line) - len(line.lstrip())
     return Located(
         kind=ReferenceKind.STATE_URL if "/terraform/state" in line else ReferenceKind.ENVIRONMENT_READ,
-        span=Span(position if start > position else start, max(start + len(line.strip()), position + 1)),
+        span=Span(min(start, position), max(start + len(line.strip()), position + 1)),
         disposition=Disposition.REPORT,
         reason="names the http backend in a way that no rule knows",
         detail={"language": "shell"},

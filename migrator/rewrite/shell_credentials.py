@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 _REASON = "test of the credentials of GitLab's state"
 _OTHER_BUSINESS = re.compile(
-    r"-backend-config|\binit\b|\bcurl\b|\bglab\b|/terraform/state|^\s*(?:export\s+)?TF_HTTP_\w+=|\$\{?TF_HTTP_ADDRESS", re.MULTILINE
+    r"-backend-config|\binit\b|\bcurl\b|\bglab\b|/terraform/state|^\s*(?:export\s+)?TF_HTTP_\w+=|\$\{?TF_HTTP_ADDRESS",
+    re.MULTILINE,
 )
 
 
@@ -39,8 +40,6 @@ def _condition(scope: Scope, node: "Node") -> Span | None:
     elif node.type == "list":
         parts = [child for child in node.named_children[:1] if child.type == "test_command"]
         parts += [child for child in node.named_children[:1] if child.type == "command" and _is_test(scope, child)]
-    elif node.type == "command" and scope.source.text(node).startswith(":"):
-        parts = [node]
     elif node.type == "test_command" or (node.type == "command" and _is_test(scope, node)):
         parts = [node]
     else:
@@ -53,7 +52,7 @@ def _condition(scope: Scope, node: "Node") -> Span | None:
 
 
 def _is_test(scope: Scope, node: "Node") -> bool:
-    return re.match(r"(?:test|\[\[?)\s", scope.source.text(node)) is not None
+    return re.match(r"(?:test|\[\[?|:)\s", scope.source.text(node)) is not None
 
 
 def _before_then(node: "Node") -> list["Node"]:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 MESSAGE = re.compile(r"^(?:echo|printf|log\w*|warn\w*|die|fail|err|error|info|msg|say|note|print\w*|abort|usage)$")
 _NAME = re.compile(r"^(?:export\s+)?TF_HTTP_\w+")
-_PLACEHOLDER = re.compile(r"^(?:|glpat-.*|<.*>|\.\.\.|…|x+|your[-_ ].*|changeme|token|secret|REPLACE.*)$", re.IGNORECASE)
+_PLACEHOLDER = re.compile(
+    r"^(?:|glpat-.*|<.*>|\.\.\.|…|x+|your[-_ ].*|changeme|token|secret|REPLACE.*)$", re.IGNORECASE
+)
 _ABOUT = re.compile(
     r"TF_HTTP|gitlab|backend|state|lock|address|variable|credential|token|tofu|terraform|auth", re.IGNORECASE
 )

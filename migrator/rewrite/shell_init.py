@@ -112,8 +112,8 @@ def _locate_flags(scope: Scope, node: "Node", words: Sequence["Node"], *, in_com
     if not any(flag.key for flag in http):
         for flag in files:
             if not re.search(r"\.s3\.|\.(?:gcs|azurerm|consul|pg|kubernetes|oss|cos)\.", flag.value):
-                problem = "a backend file: what it holds is unknown here"
-                yield scope.locate(ReferenceKind.INIT_FLAGS, flag.span, reason=problem, problem=problem, node=node)
+                why = "a backend file: what it holds is unknown here"
+                yield scope.locate(ReferenceKind.INIT_FLAGS, flag.span, reason=why, problem=why, node=node)
         return
     texts = [without_quotes(scope.source.text(word)) for word in words]
     span = Span(http[0].span.start, http[-1].span.end)

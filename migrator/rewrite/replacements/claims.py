@@ -13,14 +13,14 @@ from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY
 _BOTH = f"{ACCESS_KEY} and {SECRET_KEY}"
 _EITHER = f"{ACCESS_KEY} or {SECRET_KEY}"
 _PRODUCT = r"(?:OpenTofu|Terraform|tofu)"
-_TOKEN = r"(?:(?:GitLab|personal|project|group|access|API)\s+)*token(?:\s+\(PAT\))?"
+_BEARER = r"(?:(?:GitLab|personal|project|group|access|API)\s+)*token(?:\s+\(PAT\))?"
 _SCOPE = r"(?:\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope)?"
 
 # Order matters: longer phrases stand before the words that they contain.
 _PHRASES: tuple[tuple[str, str], ...] = (
     (r"\bTF_HTTP_USERNAME\s*(?:,|and|or|/|&)\s*TF_HTTP_PASSWORD\b", _BOTH),
-    (r"\bTF_HTTP_PASSWORD\s+to\s+(?:an?|your|the)\s+" + _TOKEN + _SCOPE, f"{_BOTH} to an S3 access key"),
-    (r"\b(?:an?|your|the)\s+" + _TOKEN + _SCOPE + r"\s+(?:in|as|from)\s+TF_HTTP_PASSWORD\b", f"{_BOTH}"),
+    (r"\bTF_HTTP_PASSWORD\s+to\s+(?:an?|your|the)\s+" + _BEARER + _SCOPE, f"{_BOTH} to an S3 access key"),
+    (r"\b(?:an?|your|the)\s+" + _BEARER + _SCOPE + r"\s+(?:in|as|from)\s+TF_HTTP_PASSWORD\b", f"{_BOTH}"),
     (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+is\s+(not\s+set|unset|not\s+defined|missing|empty)", rf"{_EITHER}\1 is \2"),
     (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+is\s+", rf"{_BOTH}\1 are "),
     (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+(needs|has)\s+to\b", rf"{_BOTH}\1 have to"),
@@ -28,18 +28,24 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"\bTF_HTTP_USERNAME\b", ACCESS_KEY),
     (r"\bTF_HTTP_\*(?:\s+(?:environment\s+)?variables)?", _BOTH),
     (r"\ban?\s+(?:GitLab\s+)?PAT\b" + _SCOPE, "an S3 access key"),
-    (r"\ban?\s+" + _TOKEN + r"\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope", "an S3 access key"),
+    (r"\ban?\s+" + _BEARER + r"\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope", "an S3 access key"),
     (r"\ban?\s+(?:GitLab\s+)?(?:personal|project|group)\s+access\s+token" + _SCOPE, "an S3 access key"),
-    (r"\bGitLab\s+" + _TOKEN + r"(\s+for\s+)", r"S3 access key\1"),
+    (r"\bGitLab\s+" + _BEARER + r"(\s+for\s+)", r"S3 access key\1"),
     (r"\ba\s+GitLab[- ]managed\b", "an S3-hosted"),
     (rf"\bGitLab[- ]managed\s+((?:{_PRODUCT}\s+)?(?:remote\s+)?states?)\b(?!\s+(?:backend|storage|file))", r"\1 in S3"),
     (r"(\bstate:\s+)GitLab[- ]managed\b", r"\1in S3"),
     (r"\bGitLab[- ]managed\b", "S3-hosted"),
     (rf"\bGitLab(?:'s)?\s+(?:managed\s+)?(?:{_PRODUCT}\s+)?state\s+storage\b", "the S3 bucket {bucket}"),
-    (rf"\b(?:GitLab(?:'s)?\s+)?HTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b(?:\s+(?:in|of)\s+GitLab)?", "s3 backend"),
+    (
+        rf"\b(?:GitLab(?:'s)?\s+)?HTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b(?:\s+(?:in|of)\s+GitLab)?",
+        "s3 backend",
+    ),
     (r"\bbackend\s+\"http\"", 'backend "s3"'),
     (r"\bmanaged\s+by\s+GitLab\b", "kept in S3"),
-    (r"\b(in|to|on|from|by|with|at|against)\s+GitLab(?:\s+itself)?\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))", r"\1 S3"),
+    (
+        r"\b(in|to|on|from|by|with|at|against)\s+GitLab(?:\s+itself)?\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))",
+        r"\1 S3",
+    ),
     (r"\baddress, locking\b", "key"),
     (r"\bGitLab's\s+((?:managed\s+)?(?:state|backend))", r"the S3 \1"),
     (r"\bGitLab((?:\s+(?:OpenTofu|Terraform|remote))*\s+(?:state|backend))\b", r"S3\1"),
@@ -57,7 +63,9 @@ _SETTINGS_FROM_OUTSIDE = re.compile(
     r"^(?:The\s+|Its\s+|All\s+)?(?:backend\s+)?(?:settings|values|configuration|arguments)\b.*\b(?:environment|command line|outside)\b"
 )
 _ADDRESS_OF_STATE = re.compile(r"\baddress of the state\b", re.IGNORECASE)
-_ADDRESS_PARTS = re.compile(r"\baddress\b.*?\b(?:GITLAB_|CI_[A-Z]|project)|(?:GITLAB_|CI_[A-Z])\w+.*?\baddress\b", re.DOTALL)
+_ADDRESS_PARTS = re.compile(
+    r"\baddress\b.*?\b(?:GITLAB_|CI_[A-Z]|project)|(?:GITLAB_|CI_[A-Z])\w+.*?\baddress\b", re.DOTALL
+)
 _TOKEN_PAGE = re.compile(r"\S*/personal_access_tokens\S*")
 _ONLY_TOKENS = re.compile(r"\bCI_JOB_TOKEN\b|\bjob token\b|\bglpat-|\bapi`? scope\b", re.IGNORECASE)
 

@@ -17,7 +17,9 @@ from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY, Cannot
 _LINE = re.compile(r"^(?P<lead>[ \t]*(?:/\*+|#+|//+|\*(?!/))?)(?P<gap>[ \t]*)(?P<content>.*?)(?P<end>[ \t]*\r?)$")
 _ITEM = re.compile(r"^(?P<mark>(?:\d+[.)]|[-*•])\s+)")
 _CODE = re.compile(r"^(?:\$ |export |tofu |terraform |just |curl |glab |make |TF_HTTP_\w+(?:=|  |$)|-backend-config)")
-_EXPORT = re.compile(r"^(?P<before>(?:\$ )?(?:export )?)TF_HTTP_PASSWORD=(?P<quote>['\"]?)[^'\"\s]*['\"]?(?P<after>.*)$")
+_EXPORT = re.compile(
+    r"^(?P<before>(?:\$ )?(?:export )?)TF_HTTP_PASSWORD=(?P<quote>['\"]?)[^'\"\s]*['\"]?(?P<after>.*)$"
+)
 _INIT = re.compile(r"^(?P<before>.*?\binit\b)(?P<rest>.*)$")
 _FLAG = re.compile(r"\s*-backend-config[= ]\s*(?:\"[^\"]*\"|'[^']*'|[^\s\\]+)")
 
@@ -39,7 +41,7 @@ def build_comment(text: str, target: TargetCoordinates, *, column: int = 0) -> s
     width = max([len(line.lead + line.gap + line.content) for line in lines] + [72])
     written: list[str] = []
     for paragraph in _paragraphs(lines):
-        written += _build_paragraph(paragraph, target, width=width + (0 if written else 0))
+        written += _build_paragraph(paragraph, target, width=width)
     result = newline.join(line.rstrip() for line in written)
     if names_source(result):
         raise CannotReplaceError("the comment says more about the source than any rule knows")

@@ -5,6 +5,7 @@ they reach OpenTofu by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 """
 
 import re
+from functools import partial
 
 from migrator.rewrite.claims import names_source
 from migrator.rewrite.credential_tests import rewrite_test
@@ -83,7 +84,7 @@ def _build_flags(located: Located, text: str, target: TargetCoordinates) -> str:
     original = located.span.of(text)
     form = _FLAG.match(located.detail["flag"])
     setting = _setting(located, target)
-    if form is None or form["quote"] != "" and form["close"] == "":
+    if form is None or (form["quote"] and not form["close"]):
         flag = f'-backend-config="{setting}"'
     elif form["quote"]:
         name, _, value = setting.rpartition("=")
@@ -184,7 +185,7 @@ def _condition_of(statement: str) -> str:
 def _message_lines(line: str, target: TargetCoordinates) -> list[str]:
     """Return the line or lines that take the place of one line of a credential test."""
     if _EXPORT_EXAMPLE.search(line) and _NEXT_LINE_MESSAGE.match(line):
-        return [_EXPORT_EXAMPLE.sub(lambda found: _export_one(found, name), line) for name in (ACCESS_KEY, SECRET_KEY)]
+        return [_EXPORT_EXAMPLE.sub(partial(_export_one, name=name), line) for name in (ACCESS_KEY, SECRET_KEY)]
     shown = replace_phrases(_EXPORT_EXAMPLE.sub(_export_pair, line), target)
     return [re.sub(r"(\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*)", lambda found: _still_named(found.group(), target), shown)]
 
@@ -194,10 +195,10 @@ def _still_named(message: str, target: TargetCoordinates) -> str:
 
 
 def _export_pair(found: re.Match[str]) -> str:
-    return f"{_export_one(found, ACCESS_KEY)} {_export_one(found, SECRET_KEY)}"
+    return f"{_export_one(found, name=ACCESS_KEY)} {_export_one(found, name=SECRET_KEY)}"
 
 
-def _export_one(found: re.Match[str], name: str) -> str:
+def _export_one(found: re.Match[str], *, name: str) -> str:
     return f"{name}={found['open']}...{found['close']}"
 
 

@@ -3,7 +3,7 @@
 from migrator.rewrite.reference import TargetCoordinates
 
 ACCESS_KEY = "AWS_ACCESS_KEY_ID"
-SECRET_KEY = "AWS_SECRET_ACCESS_KEY"
+SECRET_KEY = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a name, not a secret
 
 
 class CannotReplaceError(ValueError):

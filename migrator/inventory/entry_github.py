@@ -6,7 +6,7 @@ Variables come from ``env`` on three levels; ``inputs`` with options are closed 
 from collections.abc import Iterator
 
 from migrator.inventory.entry_points import EntryPoint
-from migrator.inventory.model import Place
+from migrator.inventory.model import Place, build_place
 from migrator.inventory.shell_regions import build_source, read_regions
 from migrator.inventory.values import Lookup, Unknown, Value, build_value, expand
 from migrator.rewrite.spans import line_of
@@ -59,6 +59,7 @@ class _Workflow:
                     region=region,
                     outside=lookup,
                     directories=expand(directory, lookup) if directory else (),
+                    areas=(build_place(self._path, self._text, job.span),),
                     environment=_text(job, "environment"),
                 )
 

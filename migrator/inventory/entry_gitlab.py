@@ -9,7 +9,8 @@ from migrator.inventory.entry_points import EntryPoint
 from migrator.inventory.pipelines import GitLabPipelines, PlacedVariable
 from migrator.inventory.shell_regions import read_regions
 from migrator.inventory.values import Lookup, Unknown, Value, build_value, expand
-from migrator.rewrite.yaml_jobs import CiJob
+
+STATE_VARIABLES = ("TF_STATE_NAME", "STATE_NAME", "GITLAB_TOFU_STATE_NAME")
 
 
 def read_gitlab_entry_points(pipelines: GitLabPipelines) -> Iterator[EntryPoint]:
@@ -20,8 +21,9 @@ def read_gitlab_entry_points(pipelines: GitLabPipelines) -> Iterator[EntryPoint]
             continue
         regions = [region for region in read_regions(source) if region.initializes]
         outside = build_variable_lookup(pipelines.variables(job)) if regions else _nothing
+        areas = (*pipelines.areas(job), *source.areas()) if regions else ()
         for region in regions:
-            yield EntryPoint(base="", region=region, outside=outside, environment=job.environment)
+            yield EntryPoint(base="", region=region, outside=outside, areas=areas, environment=job.environment)
 
 
 def build_variable_lookup(variables: dict[str, PlacedVariable]) -> Lookup:
@@ -42,11 +44,6 @@ def build_variable_lookup(variables: dict[str, PlacedVariable]) -> Lookup:
         return tuple(value.with_place(variable.place) for value in values)
 
     return look_up
-
-
-def find_state_variable(job: CiJob) -> str | None:
-    """Return which variable of the job names its state, by convention; None when it sets none."""
-    return next((name for name in ("TF_STATE_NAME", "STATE_NAME", "GITLAB_TOFU_STATE_NAME") if name in job.variables), None)
 
 
 def _nothing(language: str, name: str) -> tuple[Value, ...]:

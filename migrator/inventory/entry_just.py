@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from migrator.inventory.entry_points import EntryPoint
 from migrator.inventory.just_values import evaluate_just
 from migrator.inventory.model import Place
-from migrator.inventory.shell_regions import read_regions
+from migrator.inventory.shell_regions import build_source, read_regions
 from migrator.inventory.values import Lookup, Unknown, Value, build_value
 from migrator.rewrite.locate_just import JustFile, Recipe, read_just
 from migrator.rewrite.spans import line_of
@@ -30,11 +30,16 @@ def read_just_entry_points(text: str, path: str) -> Iterator[EntryPoint]:
         regions = [region for region in read_regions(source) if region.initializes]
         calls: list[tuple[Recipe | None, dict[str, str]]] = [(None, {}), *_find_calls(just, recipe)] if regions else []
         for caller, arguments in calls:
-            values = {name: (build_value([value]),) for name, value in arguments.items()}
+            values: dict[str, tuple[Value, ...]] = {name: (build_value([one]),) for name, one in arguments.items()}
             outside = build_just_lookup(just, text, path, recipe=recipe, arguments=values)
             evidence = frozenset([_header(text, path, caller)] if caller else [])
+            area = Place(
+                path=path,
+                start_line=line_of(text, (recipe.comment_span or recipe.header_span).start),
+                end_line=line_of(text, max(recipe.body_span.start, recipe.body_span.end - 1)),
+            )
             for region in regions:
-                yield EntryPoint(base=base, region=region, outside=outside, evidence=evidence)
+                yield EntryPoint(base=base, region=region, outside=outside, areas=(area,), evidence=evidence)
 
 
 def _header(text: str, path: str, recipe: Recipe) -> Place:

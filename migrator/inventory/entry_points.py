@@ -33,13 +33,15 @@ class Claim:
 class EntryPoint:
     """``region`` runs in ``base`` (relative to the repository, ``""`` its top) with the variables of ``outside``.
 
-    ``directories`` are working directories that the surrounding file sets, which ``cd`` is relative to.
+    ``directories`` are working directories that the surrounding file sets, which ``cd`` is relative to. ``areas`` are
+    the parts of files that it runs or inherits; ``evidence`` are places that lead to it and say which stack is meant.
     """
 
     base: str
     region: ShellRegion
     outside: Lookup
     directories: tuple[Value, ...] = ()
+    areas: tuple[Place, ...] = ()
     environment: str | None = None
     evidence: frozenset[Place] = field(default_factory=frozenset)
 
@@ -56,6 +58,11 @@ def build_claims(entry: EntryPoint, stacks: Iterable[Stack]) -> Iterator[Claim]:
                 if bound.pieces:
                     places = bound.places | entry.evidence
                     yield Claim(stack=stack.name, name=Value(bound.pieces, places), environment=entry.environment)
+
+
+def find_stacks(entry: EntryPoint, stacks: Iterable[Stack]) -> Iterator[str]:
+    """Yield the names of the stacks in whose directories the entry point may run."""
+    return (stack.name for stack in stacks if _match_stack(entry, stack))
 
 
 def read_state_name(address: str, lookup: Lookup) -> tuple[Value, ...]:

@@ -12,7 +12,7 @@ from migrator.inventory.file_kinds import FileKind, find_kind
 from migrator.inventory.history import is_history
 from migrator.inventory.model import Place, Stack
 from migrator.inventory.outline import OutlineError, read_literal, read_outline
-from migrator.inventory.pipelines import read_gitlab_pipelines
+from migrator.inventory.pipelines import GitLabPipelines
 from migrator.inventory.shell_regions import build_source, read_regions
 from migrator.inventory.tree import RepositoryTree
 from migrator.inventory.values import Lookup, Value, build_value
@@ -24,9 +24,9 @@ _SHELL_FENCES = frozenset({"", "bash", "sh", "shell", "console", "zsh"})
 _VARIABLE = re.compile(r"\$\{(?:var|local)\.([A-Za-z_]\w*)\}")
 
 
-def read_entry_points(tree: RepositoryTree) -> Iterator[EntryPoint]:
+def read_entry_points(tree: RepositoryTree, pipelines: GitLabPipelines) -> Iterator[EntryPoint]:
     """Yield the entry points: recipes, jobs, workflow steps, scripts, and commands that documents show."""
-    yield from read_gitlab_entry_points(read_gitlab_pipelines(tree))
+    yield from read_gitlab_entry_points(pipelines)
     for path in tree.paths:
         data = tree.read_bytes_or_nothing(path)
         if b"init" not in data or is_history(path):
@@ -72,11 +72,12 @@ def _read_workflow(text: str, path: str) -> Iterator[EntryPoint]:
 
 
 def _build_entry_points(text: str, path: str, *, first_line: int, base: str) -> Iterator[EntryPoint]:
-    for region in read_regions(build_source(text, path=path, first_line=first_line)):
+    source = build_source(text, path=path, first_line=first_line)
+    # A script may be started from the top or from its own directory.
+    bases = tuple(build_value([one]) for one in dict.fromkeys(("", base)))
+    for region in read_regions(source):
         if region.initializes:
-            # A script may be started from the top or from its own directory.
-            bases = tuple(build_value([one]) for one in dict.fromkeys(("", base)))
-            yield EntryPoint(base=base, region=region, outside=_nothing, directories=bases)
+            yield EntryPoint(base=base, region=region, outside=_nothing, directories=bases, areas=source.areas())
 
 
 _READERS = {

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
+from migrator.rewrite.spans import Span, line_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -92,3 +93,9 @@ class Inventory:
     stacks: tuple[Stack, ...]
     references: tuple[Reference, ...]
     hazards: tuple[Hazard, ...]
+
+
+def build_place(path: str, text: str, span: Span) -> Place:
+    """Return the lines that ``span`` covers in ``text``; a newline at its end belongs to the last line."""
+    last = max(span.start, span.end - 1)
+    return Place(path=path, start_line=line_of(text, span.start), end_line=line_of(text, last))

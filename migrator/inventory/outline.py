@@ -92,19 +92,19 @@ def _find_end(text: str, position: int, end: int, *, stop_at_newline: bool, nest
         raise OutlineError(text, position, f"templates nested deeper than {_DEEPEST}")
     depth = 0
     while found := _STRUCTURE.search(text, position, end):
-        token, position = found[0], found.end()
-        if token == '"':
+        mark, position = found[0], found.end()
+        if mark == '"':
             position = _skip_string(text, position, end, nesting)
-        elif token in {"#", "//"}:
+        elif mark in {"#", "//"}:
             newline = text.find("\n", position, end)
             position = end if newline < 0 else newline
-        elif token == "/*":
+        elif mark == "/*":
             position = _find_after(text, "*/", position, end)
-        elif token.startswith("<<"):
+        elif mark.startswith("<<"):
             position = _skip_heredoc(text, found.start(), end)
-        elif token in _OPENING:
+        elif mark in _OPENING:
             depth += 1
-        elif token in _CLOSING:
+        elif mark in _CLOSING:
             if depth == 0:
                 return found.start()
             depth -= 1
@@ -118,12 +118,12 @@ def _find_end(text: str, position: int, end: int, *, stop_at_newline: bool, nest
 def _skip_string(text: str, position: int, end: int, nesting: int) -> int:
     start = position
     while found := _IN_STRING.search(text, position, end):
-        token, position = found[0], found.end()
-        if token == '"':
+        mark, position = found[0], found.end()
+        if mark == '"':
             return position
-        if token == "\n":
+        if mark == "\n":
             break
-        if token in {"${", "%{"}:
+        if mark in {"${", "%{"}:
             position = _find_end(text, position, end, stop_at_newline=False, nesting=nesting + 1) + 1
     raise OutlineError(text, start, "a string that does not end")
 

@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from migrator.inventory.model import Place
+from migrator.inventory.model import Place, build_place
 from migrator.inventory.shell_regions import Source, build_source
 from migrator.inventory.tree import RepositoryTree
-from migrator.rewrite.spans import line_of
+from migrator.rewrite.spans import Span, line_of
 from migrator.rewrite.unparsable import UnparsableError
 from migrator.rewrite.yaml_jobs import CiJob, CiVariable, Pipeline, read_yaml_jobs, resolve_scripts
-from migrator.rewrite.yaml_tree import YamlScalar
+from migrator.rewrite.yaml_tree import YamlMapping, YamlPair, YamlScalar, read_yaml_tree
 
 ROOT = ".gitlab-ci.yml"
 _DEEPEST = 12
@@ -63,14 +63,22 @@ class GitLabPipelines:
                 source += self._source(path, scalar)
         return source
 
-    def lineage(self, job: CiJob) -> list[tuple[str, CiJob]]:
-        """Return the job and what it extends, with their paths, ancestors first."""
-        return list(self._lineage(job, 0))
+    def areas(self, job: CiJob) -> tuple[Place, ...]:
+        """Return the lines of the job and of everything that it extends."""
+        return tuple(build_place(path, self.texts[path], one.span) for path, one in self._lineage(job, 0))
 
-    def place(self, path: str, job: CiJob) -> Place:
-        """Return where the name of a job stands."""
-        line = line_of(self.texts[path], job.span.start)
-        return Place(path=path, start_line=line, end_line=line)
+    def key(self, job: CiJob, name: str) -> tuple[str, YamlPair | None]:
+        """Return the pair that gives the job this key, its own or the nearest inherited one, and its file."""
+        for path, one in reversed(list(self._lineage(job, 0))):
+            for root in read_yaml_tree(self.texts[path]).documents:
+                pair = root.pair(one.name) if isinstance(root, YamlMapping) else None
+                if pair and isinstance(pair.value, YamlMapping) and (found := pair.value.pair(name)):
+                    return path, found
+        return "", None
+
+    def place(self, path: str, span: Span) -> Place:
+        """Return the lines of a span in one of the files."""
+        return build_place(path, self.texts[path], span)
 
     def _source(self, path: str, scalar: YamlScalar) -> Source:
         line = line_of(self.texts[path], scalar.span.start)

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 from migrator.inventory.model import Place
 from migrator.inventory.values import Lookup, Value, build_value, expand
@@ -33,6 +34,7 @@ _COMMAND = re.compile(
     re.MULTILINE,
 )
 _ADDRESS = re.compile(rf"-backend-config(?:=|[ \t]+)[\"']?address=(?P<value>{_WORD}|[^\"'\n]*)")
+_BACKEND_FILE = re.compile(r"-backend-config(?:=|[ \t]+)[\"']?[^\s=\"']+[\"']?(?:\s|$)")
 _CASE = re.compile(r"^[ \t]*case[ \t]+(.+?)[ \t]+in\b")
 _ARM = re.compile(r"^[ \t]*\(?([^()\s][^()]*)\)")
 _WRAPPERS = frozenset({"gitlab-tofu", "gitlab-terraform"})
@@ -68,14 +70,21 @@ class ShellRegion:
     """A piece of shell that runs in one directory. Texts are without quotes.
 
     ``directory`` is where it changes to, None for where it starts; ``addresses`` are the address flags of its init
-    commands; ``initializes`` is about an init with a backend; ``uses_wrapper`` about GitLab's wrapper scripts.
+    commands; ``init_place`` is its first init with a backend; ``takes_backend_file`` says that it names a file with
+    settings, ``uses_wrapper`` that it calls GitLab's wrapper scripts.
     """
 
     assignments: Mapping[str, tuple[Assigned, ...]]
     directory: str | None
     addresses: tuple[Assigned, ...]
-    initializes: bool
+    init_place: Place | None
+    takes_backend_file: bool
     uses_wrapper: bool
+
+    @property
+    def initializes(self) -> bool:
+        """Whether it runs an init with a backend."""
+        return self.init_place is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +96,17 @@ class Source:
 
     def __add__(self, other: "Source") -> "Source":
         return Source(self.lines + other.lines, self.places + other.places)
+
+    def areas(self) -> tuple[Place, ...]:
+        """Return the lines as areas of files: one for each run of lines that follow each other."""
+        found: list[Place] = []
+        for place in self.places:
+            last = found[-1] if found else None
+            if last and last.path == place.path and 0 <= place.start_line - last.end_line <= 1:
+                found[-1] = Place(path=last.path, start_line=last.start_line, end_line=place.end_line)
+            else:
+                found.append(place)
+        return tuple(found)
 
 
 def build_source(text: str, *, path: str, first_line: int, is_one_line: bool = False) -> Source:
@@ -106,7 +126,7 @@ def read_regions(source: Source) -> tuple[ShellRegion, ...]:
     assigned = _read_assignments(text, place_of)
     regions: list[ShellRegion] = []
     carried: dict[str, tuple[Assigned, ...]] = {}
-    for index, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for index, (start, end) in enumerate(pairwise(edges)):
         here: dict[str, list[Assigned]] = defaultdict(list)
         for offset, name, one in assigned:
             if start <= offset < end:
@@ -155,12 +175,14 @@ def _build_region(
     directory: str | None,
 ) -> ShellRegion:
     commands = list(_COMMAND.finditer(text, start, end))
+    inits = [one for one in commands if one["command"] == "init" and "-backend=false" not in one["arguments"]]
     addresses = [Assigned(_bare(one["value"]), place_of(one.start())) for one in _ADDRESS.finditer(text, start, end)]
     return ShellRegion(
         assignments=assignments,
         directory=directory,
         addresses=tuple(addresses),
-        initializes=any(one["command"] == "init" and "-backend=false" not in one["arguments"] for one in commands),
+        init_place=place_of(inits[0].start("command")) if inits else None,
+        takes_backend_file=any(_BACKEND_FILE.search(one["arguments"]) for one in inits),
         uses_wrapper=any(one["program"] in _WRAPPERS for one in commands),
     )
 

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from migrator.errors import ConfigurationError
-from migrator.inventory.model import Backend, Place, Stack
+from migrator.inventory.model import Backend, Stack, build_place
 from migrator.inventory.outline import OutlineError, read_literal, read_outline
 from migrator.inventory.tree import RepositoryTree
-from migrator.rewrite.spans import Span, line_of
+from migrator.rewrite.spans import Span
 
 _SUFFIXES = (".tofu.json", ".tf.json", ".tofu", ".tf")
 _HIDES = {".tofu": ".tf", ".tofu.json": ".tf.json"}
@@ -166,8 +166,3 @@ def _name_stacks(directories: list[str]) -> dict[str, str]:
     uses = Counter(last.values())
     return {directory: name if uses[name] == 1 else directory for directory, name in last.items()}
 
-
-def build_place(path: str, text: str, span: Span) -> Place:
-    """Return the lines that ``span`` covers in ``text``; a newline at its end belongs to the last line."""
-    last = max(span.start, span.end - 1)
-    return Place(path=path, start_line=line_of(text, span.start), end_line=line_of(text, last))

@@ -5,7 +5,7 @@ placeholder (``<stack>``) stands for every stack. Comments do not count, and nei
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from migrator.inventory.history import is_history
@@ -44,6 +44,23 @@ def read_usages(tree: RepositoryTree, stacks: tuple[Stack, ...]) -> tuple[Usage,
         if b"just" in data and b"=" in data and (text := tree.read_text(path)):
             found += _read_file(text, path, stacks)
     return tuple(found)
+
+
+def read_mentions(tree: RepositoryTree, names: Collection[str]) -> Iterator[tuple[str, Place]]:
+    """Yield where documents write one of these names of states."""
+    if not names:
+        return
+    pattern = re.compile(rf"(?<![\w./-])(?:{'|'.join(map(re.escape, sorted(names)))})(?![\w-])")
+    for path in tree.paths:
+        if not path.endswith(".md") or is_history(path):
+            continue
+        # A name like gitlab-runners-prod can be a namespace too: only documents about state count.
+        data = tree.read_bytes_or_nothing(path)
+        about_state = any(mark in data for mark in (b"TF_HTTP", b"terraform/state", b"tofu-init", b"tofu init"))
+        text = tree.read_text(path) if about_state else None
+        for number, line in enumerate((text or "").split("\n"), 1):
+            for found in pattern.finditer(line):
+                yield found[0], Place(path=path, start_line=number, end_line=number)
 
 
 def _read_file(text: str, path: str, stacks: tuple[Stack, ...]) -> Iterator[Usage]:

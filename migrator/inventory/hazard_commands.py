@@ -1,0 +1,113 @@
+"""Hazards in scripts, addresses and resources."""
+
+import re
+from collections.abc import Iterator
+
+from migrator.inventory.file_kinds import FileKind
+from migrator.inventory.hazard_evidence import Evidence, build_line
+from migrator.inventory.model import Place, build_place
+from migrator.inventory.outline import OutlineError, read_outline
+from migrator.rewrite.reference import ReferenceKind
+
+_SCRIPTS = frozenset({FileKind.YAML, FileKind.JUST, FileKind.SHELL, FileKind.TEXT})
+_STATE_LIST = re.compile(r"\bstate\s+(?:list|pull|show)\b")
+_BRANCH = re.compile(
+    r"(?:^|[\s;&|])(?:if|elif|while|until)\b|\[\[?\s+!?\s*-[zn]\b|\|\|\s*(?!exit\b|return\b|false\b)\S|\bwc\s+-l\b|\bgrep\s+-\w*q"
+)
+_CAPTURE = re.compile(r"(\w+)=[\"']?\$\(.*\bstate\s+(?:list|pull)\b")
+_IF, _FI = re.compile(r"(?:^|[\s;])if\b(?!\s*:)"), re.compile(r"(?:^|[\s;])fi\b")
+_FARTHEST = 120  # lines: an if that has not ended by then is not one of shell
+
+_RUNNING_PROJECT = re.compile(r"CI_PROJECT_ID|CI_PROJECT_PATH|\{\{\s*\w*project\w*\s*\}\}|\$\{?\w*PROJECT\w*", re.IGNORECASE)
+_ADDRESSES = frozenset(
+    {ReferenceKind.INIT_FLAGS, ReferenceKind.CI_VARIABLE, ReferenceKind.ENVIRONMENT_EXPORT, ReferenceKind.STATE_URL}
+)
+_SCOPE_LOST = (
+    "this address holds the project that runs: GitLab keeps the states of each project apart, one bucket does not, "
+    "so the key must begin with the project"
+)
+_STORAGE = re.compile(r"minio|rustfs|s3_bucket|seaweedfs|garage|ceph_object|object_?stor", re.IGNORECASE)
+
+
+def find_empty_state_branches(evidence: Evidence) -> Iterator[tuple[Place, str]]:
+    """Yield each branch that depends on what ``state list`` prints or whether it fails."""
+    for path, text in evidence.texts(b"state list", b"state pull", b"state show", kinds=_SCRIPTS):
+        lines = text.split("\n")
+        for index, line in enumerate(lines):
+            if line.lstrip().startswith("#") or not _STATE_LIST.search(line):
+                continue
+            start = index if _BRANCH.search(line) else _find_use(lines, index)
+            if start is not None:
+                yield (
+                    build_line(path, start + 1, _find_end(lines, start) + 1),
+                    "a state that cannot be read looks empty here: a wrong key, missing credentials or an empty bucket take this branch",
+                )
+
+
+def find_lost_project_scope(evidence: Evidence) -> Iterator[tuple[Place, str]]:
+    """Yield the first address that is built from the project that happens to run."""
+    places = [
+        reference.place
+        for reference in evidence.references
+        if reference.kind in _ADDRESSES and not reference.place.path.endswith(".md")
+        if _is_scoped_by_project(evidence, reference.place)
+    ]
+    others = len({place.path for place in places}) - 1
+    if places:
+        yield places[0], _SCOPE_LOST + (f" (so do {others} other files)" if others else "")
+
+
+def _is_scoped_by_project(evidence: Evidence, place: Place) -> bool:
+    lines = (evidence.tree.read_text_or_nothing(place.path) or "").split("\n")[place.start_line - 1 : place.end_line]
+    return any("/terraform/state" in line and _RUNNING_PROJECT.search(line) for line in lines)
+
+
+def find_circular_storage(evidence: Evidence) -> Iterator[tuple[Place, str]]:
+    """Yield, once for each file, the resource or module of a stack that creates object storage."""
+    for stack in evidence.gitlab_stacks:
+        prefix = "" if stack.directory == "." else f"{stack.directory}/"
+        for path, text in evidence.texts(b"resource", b"module"):
+            directory, _, name = path.rpartition("/")
+            if f"{directory}/".lstrip("/") != prefix or not name.endswith((".tf", ".tofu")):
+                continue
+            try:
+                blocks = read_outline(text).blocks
+            except OutlineError:
+                continue  # references report it
+            for block in blocks:
+                creates = block.type in {"resource", "module"} and _STORAGE.search(" ".join(block.labels))
+                if creates or (block.type == "module" and _STORAGE.search(_source(text, block.body.of(text)))):
+                    yield (
+                        build_place(path, text, block.span),
+                        f"stack {stack.name} creates object storage here: its own state must not be kept in it",
+                    )
+                    break
+
+
+def _source(text: str, body: str) -> str:
+    found = re.search(r"^\s*source\s*=\s*\"([^\"]*)\"", body, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _find_use(lines: list[str], index: int) -> int | None:
+    """Return the line that tests the variable which holds the list, None when nothing does."""
+    captured = _CAPTURE.search(lines[index])
+    if captured is None:
+        return None
+    use = re.compile(rf"-[zn]\s+[\"']?\$\{{?{captured[1]}\b|\$\{{?{captured[1]}\}}?[\"']?\s*(?:=|!=)")
+    following = range(index + 1, min(index + _FARTHEST, len(lines)))
+    return next((number for number in following if use.search(lines[number])), None)
+
+
+def _find_end(lines: list[str], start: int) -> int:
+    """Return the line of the ``fi`` that ends the ``if`` at ``start``, or ``start`` itself."""
+    if not _IF.search(lines[start]):
+        return start
+    depth = 0
+    for number in range(start, min(start + _FARTHEST, len(lines))):
+        line = lines[number]
+        if not line.lstrip().startswith("#"):
+            depth += len(_IF.findall(line)) - len(_FI.findall(line))
+            if depth <= 0:
+                return number
+    return start

@@ -1,0 +1,173 @@
+"""Every place in the repository that names or configures the source, with the stacks that it serves.
+
+Which locator reads a file follows from its name; a byte search first keeps files out that cannot matter. What cannot be
+parsed or read is reported with the line, never skipped. Only what serves a stack with GitLab's backend is rewritten, and
+history (changelogs, research, papers) is kept as it is.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+
+from migrator.errors import ConfigurationError
+from migrator.inventory.file_kinds import FileKind, find_kind
+from migrator.inventory.history import is_history
+from migrator.inventory.model import Place, Reference, Stack, build_place
+from migrator.inventory.stacks import is_gitlab_backend
+from migrator.inventory.survey import Survey, read_survey
+from migrator.inventory.tree import RepositoryTree
+from migrator.rewrite.locate_dotenv import locate_dotenv
+from migrator.rewrite.locate_hcl import locate_hcl
+from migrator.rewrite.locate_just import locate_just
+from migrator.rewrite.locate_markdown import locate_markdown
+from migrator.rewrite.locate_shell import locate_shell
+from migrator.rewrite.locate_text import locate_text
+from migrator.rewrite.locate_yaml import locate_yaml
+from migrator.rewrite.reference import Disposition, Located, ReferenceKind
+from migrator.rewrite.spans import Span
+from migrator.rewrite.unparsable import UnparsableError
+
+_MARKS = (b"TF_HTTP", b"terraform/state", b"itLab", b"itlab", b"ITLAB", b"backend", b"GITLAB_TOFU", b"STATE_NAME")
+_COMMANDS = (b"tofu", b"terraform", b"init")
+_WITH_COMMANDS = frozenset({FileKind.YAML, FileKind.JUST, FileKind.SHELL, FileKind.MARKDOWN})
+# What makes a file that no locator can read matter all the same.
+_CERTAIN = re.compile(rb"TF_HTTP_|terraform/state\b|backend\s*\"http\"|-backend-config|GITLAB_TOFU_|terraform_remote_state")
+
+_LOCATORS: dict[FileKind, Callable[[str], tuple[Located, ...]]] = {
+    FileKind.JUST: locate_just,
+    FileKind.HCL: locate_hcl,
+    FileKind.HCL_JSON: locate_text,
+    FileKind.YAML: locate_yaml,
+    FileKind.MARKDOWN: locate_markdown,
+    FileKind.DOTENV: locate_dotenv,
+    FileKind.SHELL: locate_shell,
+    FileKind.TEXT: locate_text,
+}
+_UNPARSED_KINDS = {FileKind.HCL: ReferenceKind.BACKEND_BLOCK, FileKind.YAML: ReferenceKind.CI_VARIABLE}
+
+
+def discover_references(
+    tree: RepositoryTree, stacks: tuple[Stack, ...], *, survey: Survey | None = None
+) -> tuple[Reference, ...]:
+    """Return the references of the repository, by place. ``survey`` is read here when the caller has none."""
+    gitlab = tuple(stack for stack in stacks if is_gitlab_backend(stack))
+    reader = _ReferenceReader(tree, stacks, gitlab, survey or read_survey(tree, gitlab))
+    found = [reference for path in tree.paths for reference in reader.read_file(path)]
+    return tuple(sorted(found, key=lambda one: (one.place, one.located.span, one.kind)))
+
+
+class _ReferenceReader:
+    def __init__(
+        self, tree: RepositoryTree, stacks: tuple[Stack, ...], gitlab: tuple[Stack, ...], survey: Survey
+    ) -> None:
+        self._tree, self._stacks, self._gitlab, self._survey = tree, stacks, gitlab, survey
+        self._named = [(stack.name, _name_pattern(stack)) for stack in gitlab]
+
+    def read_file(self, path: str) -> Iterator[Reference]:
+        try:
+            data = self._tree.read_bytes(path)
+        except ConfigurationError as error:
+            yield self._build_unreadable(path, str(error))
+            return
+        kind = find_kind(path, data)
+        if not any(mark in data for mark in (_MARKS + _COMMANDS if kind in _WITH_COMMANDS else _MARKS)):
+            return
+        text = self._tree.read_text(path)
+        if text is None:
+            if _CERTAIN.search(data) and b"\0" not in data:
+                yield self._build_undecodable(path, data)
+            return
+        for located in self._locate(path, kind, text, data):
+            yield self._build(path, text, located)
+        yield from self._read_json_blocks(path, kind, text)
+
+    def _locate(self, path: str, kind: FileKind, text: str, data: bytes) -> Iterable[Located]:
+        if is_history(path):
+            reason = "history: says what was true when it was written"
+            return [replace(one, disposition=Disposition.KEEP, reason=reason) for one in locate_text(text)]
+        try:
+            if kind is FileKind.YAML and path in self._survey.pipelines.files:
+                others = [one for name, one in self._survey.pipelines.files.items() if name != path]
+                return locate_yaml(text, inherited=others)
+            return _LOCATORS[kind](text)
+        except UnparsableError as error:
+            return _report_unparsable(text, kind, error) if _CERTAIN.search(data) or locate_text(text) else []
+
+    def _build(self, path: str, text: str, located: Located) -> Reference:
+        place = build_place(path, text, located.span)
+        stacks = self._find_stacks(place, located.span.of(text))
+        disposition, reason = located.disposition, located.reason
+        if disposition is Disposition.REWRITE and not stacks and located.kind is not ReferenceKind.REMOTE_STATE:
+            disposition = Disposition.REPORT
+            reason = f"{reason}; no stack here has its state in GitLab"
+        return Reference(
+            place=place,
+            kind=located.kind,
+            disposition=disposition,
+            stacks=stacks,
+            reason=reason,
+            located=located if disposition is located.disposition else replace(located, disposition=disposition, reason=reason),
+        )
+
+    def _find_stacks(self, place: Place, text: str) -> tuple[str, ...]:
+        """Return the stacks that a reference serves.
+
+        Those of its directory, else of the entry point around it; in a document those that it names, in any other file
+        those of the file's entry points; else all: too many only make a file wait longer.
+        """
+        owner = self._find_owner(place.path)
+        if owner is not None:
+            return (owner.name,) if owner in self._gitlab else ()
+        named = frozenset(name for name, pattern in self._named if pattern.search(text))
+        around = named if place.path.endswith(".md") else self._survey.stacks_in(place.path) or named
+        everyone = frozenset(stack.name for stack in self._gitlab)
+        return tuple(sorted(self._survey.stacks_at(place) or around or everyone))
+
+    def _find_owner(self, path: str) -> Stack | None:
+        owners = [stack for stack in self._stacks if stack.directory != "." and path.startswith(f"{stack.directory}/")]
+        return max(owners, key=lambda stack: len(stack.directory), default=None)
+
+    def _read_json_blocks(self, path: str, kind: FileKind, text: str) -> Iterator[Reference]:
+        """Report http backend blocks in HCL's JSON syntax, which no locator edits."""
+        for stack in self._gitlab:
+            if kind is FileKind.HCL_JSON and stack.backend and stack.backend.place.path == path:
+                found = re.search(r'"backend"\s*:', text)
+                span = Span(*found.span()) if found else Span(0, len(text))
+                located = Located(
+                    kind=ReferenceKind.BACKEND_BLOCK,
+                    span=span,
+                    disposition=Disposition.REPORT,
+                    reason="a backend block in JSON syntax: change it to s3 by hand",
+                )
+                yield replace(self._build(path, text, located), place=stack.backend.place)
+
+    def _build_unreadable(self, path: str, message: str) -> Reference:
+        return self._build(path, "", _report(ReferenceKind.STATE_URL, Span(0, 0), message))
+
+    def _build_undecodable(self, path: str, data: bytes) -> Reference:
+        text = data.decode("latin-1")
+        mark = _CERTAIN.search(data)
+        span = Span(*mark.span()) if mark else Span(0, 0)
+        return self._build(path, text, _report(ReferenceKind.STATE_URL, span, "names the source, but is not UTF-8"))
+
+
+def _report_unparsable(text: str, kind: FileKind, error: UnparsableError) -> list[Located]:
+    """Return what the search for any text finds, as reports that say why; the line of the error when it finds nothing."""
+    reason = f"cannot be parsed: line {error.line}: {error.reason}"
+    found = [replace(one, disposition=Disposition.REPORT, reason=reason) for one in locate_text(text)]
+    if found:
+        return found
+    start = sum(len(line) + 1 for line in text.split("\n")[: error.line - 1])
+    end = text.find("\n", start)
+    span = Span(min(start, len(text)), len(text) if end < 0 else end)
+    return [_report(_UNPARSED_KINDS.get(kind, ReferenceKind.STATE_URL), span, reason)]
+
+
+def _report(kind: ReferenceKind, span: Span, reason: str) -> Located:
+    return Located(kind=kind, span=span, disposition=Disposition.REPORT, reason=reason)
+
+
+def _name_pattern(stack: Stack) -> re.Pattern[str]:
+    """Return what finds a stack in a text: its directory, its name as an argument, or a state that begins with it."""
+    name, directory = re.escape(stack.name), re.escape(stack.directory)
+    return re.compile(rf"(?<![\w.-]){directory}(?![\w-])|(?:(?<=\s)|(?<=/)|(?<=[\"'`])){name}(?=-[\w${{<]|[\s\"'`/]|$)")

@@ -32,7 +32,7 @@ def migrate(plan: Plan, run: Run, *, until: Phase = Phase.MIGRATED) -> Phase:
         for phase, kinds in FORWARD:
             if phase not in run.view.barriers:
                 _run_stage(plan, run, phase, kinds)
-            if phase is until:
+            if phase is until and until is not Phase.MIGRATED:
                 return phase
     except (RefusedError, CheckFailedError) as error:
         # Before anything was written a refusal leaves no trace: the locks taken so far are given back.

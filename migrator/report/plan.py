@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 from rich.text import Text
 
+from migrator.inventory.model import Place
 from migrator.plan.model import Finding, Plan, PlannedFile
 from migrator.report.tables import build_count, build_heading, build_size, build_table
 from migrator.rewrite.spans import Edit, apply_edits
@@ -75,7 +76,7 @@ def _files(plan: Plan) -> list[RenderableType]:
             file.path,
             "new file" if file.pre_sha256 is None else build_count(len(file.edits), "edit"),
             ", ".join(sorted({edit.kind for edit in file.edits})),
-            _serves(file, plan),
+            _names(file.stacks, plan),
         )
         for file in plan.files
     )
@@ -83,11 +84,15 @@ def _files(plan: Plan) -> list[RenderableType]:
     return [heading, build_table(("file", "", "what", "serves"), rows)]
 
 
-def _serves(file: PlannedFile, plan: Plan) -> str:
+def _names(served: Sequence[str], plan: Plan) -> str:
     stacks = {state.stack for state in plan.states}
-    if len(file.stacks) > 1 and set(file.stacks) >= stacks:
-        return f"all {len(file.stacks)} stacks"
-    return ", ".join(file.stacks) or "-"
+    if len(served) > 1 and set(served) >= stacks:
+        return f"all {len(served)} stacks"
+    return ", ".join(served) or "-"
+
+
+def _lines(place: Place) -> str:
+    return str(place).removeprefix(f"{place.path}:")
 
 
 def _groups(plan: Plan) -> list[RenderableType]:
@@ -95,10 +100,10 @@ def _groups(plan: Plan) -> list[RenderableType]:
     for group in plan.groups:
         parts.append(build_heading("Cut over together: " + ", ".join(group.stacks)))
         rows = (
-            (_shorten([str(place) for place in binding.places]), ", ".join(binding.stacks))
+            (binding.path, _shorten([_lines(place) for place in binding.places]), _names(binding.stacks, plan))
             for binding in group.bindings
         )
-        parts.append(build_table(("because these lines", "serve"), rows))
+        parts.append(build_table(("because of", "lines", "which serve"), rows))
     return parts
 
 

@@ -19,6 +19,10 @@ Mask = Callable[[str], str]
 
 _JUST_INTERPOLATION = re.compile(r"(?<!\{)\{\{(?!\{)(?:'[^'\n]*'|\"[^\"\n]*\"|`[^`\n]*`|[^{}'\"`\n]|\{[^{}\n]*\})*\}\}")
 _GITHUB_EXPRESSION = re.compile(r"\$\{\{(?:'[^'\n]*'|[^'}\n]|\}(?!\}))*\}\}")
+# A comment line between the continued lines of a command, as snippets have it. It ends the command, which is never meant.
+_COMMENT_IN_COMMAND = re.compile(
+    r"(?<=\\\n)(?:[ \t]*#[^\n]*\n)+(?=[ \t]*[\"']?-backend-config)|(?<=\\\r\n)(?:[ \t]*#[^\n]*\n)+(?=[ \t]*[\"']?-backend-config)"
+)
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -72,18 +76,25 @@ def _take_off_indent(whole: str, region: Span, indent: int, mask: Mask) -> tuple
     masked = mask(region.of(whole))
     if len(masked) != region.end - region.start:
         raise ValueError("a mask must keep the length")
-    masked = _NOT_ASCII.sub("_", masked).replace("\x00", "_")
+    masked = _COMMENT_IN_COMMAND.sub(_continue, _NOT_ASCII.sub("_", masked).replace("\x00", "_"))
     offsets: list[int] = []
     pieces: list[str] = []
     position = region.start
     for line in re.findall(r"[^\n]*\n|[^\n]+", masked):
         blank = len(line) - len(line.lstrip(" \t"))
         taken = min(indent, blank)
-        pieces.append(line[taken:])
-        offsets += range(position + taken, position + len(line))
+        kept = line[taken:-2] + "\n" if line.endswith("\r\n") and taken < len(line) - 1 else line[taken:]
+        if kept:
+            pieces.append(kept)
+            offsets += range(position + taken, position + taken + len(kept) - 1)
+            offsets.append(position + len(line) - 1)
         position += len(line)
     offsets.append(region.end)
     return offsets, "".join(pieces).replace("\r", " ").encode("ascii")
+
+
+def _continue(found: re.Match[str]) -> str:
+    return re.sub(r"#[^\r\n]*", lambda comment: " " * (len(comment.group()) - 1) + "\\", found.group())
 
 
 def _parse(parsed: bytes) -> "Node":

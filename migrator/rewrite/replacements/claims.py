@@ -97,9 +97,10 @@ def build_sentence(sentence: str, target: TargetCoordinates) -> str:
 
 def replace_phrases(text: str, target: TargetCoordinates) -> str:
     """Return ``text`` with every known phrase about the source replaced, and nothing else."""
+    changed = text
     for pattern, replacement in _COMPILED:
-        text = pattern.sub(replacement.replace("{bucket}", target.bucket), text)
-    return text
+        changed = pattern.sub(replacement.replace("{bucket}", target.bucket), changed)
+    return text if changed == text else re.sub(r"\b([Aa]) S3\b", r"\1n S3", changed)
 
 
 def _standard_sentence(sentence: str, target: TargetCoordinates, *, label: str = "") -> str:

@@ -24,7 +24,7 @@ _FLAG = re.compile(
     r"^(?P<open>(?:[\"']?)--?backend-config(?:=|(?:\s|\\\r?\n)+)[\"']?)[a-z_]+=(?P<quote>[\"']?).*?(?P<close>[\"']*)$",
     re.DOTALL,
 )
-_TEST = re.compile(r"\[\[.*?\]\]|\[\s.*?\s\]|\btest\s+[^;|&\n]+|:\s+\"?\$\{TF_HTTP_\w+:?\?[^}]*\}\"?", re.DOTALL)
+_TEST = re.compile(r"\[\[.*?\]\]|\[\s.*?\s\]|\btest\s[^;|&\n]*[^;|&\s]|:\s+\"?\$\{TF_HTTP_\w+:?\?[^}]*\}\"?", re.DOTALL)
 _EXPORT_EXAMPLE = re.compile(r"TF_HTTP_PASSWORD=(?P<open>\\?[\"']?)(?P<value>[^\"'\\\s]*)(?P<close>\\?[\"']?)")
 _NEXT_LINE_MESSAGE = re.compile(r"^(?P<indent>[ \t]*)(?:echo|printf|log\w*|warn\w*)\b[^\n]*$")
 
@@ -76,7 +76,7 @@ def _setting(located: Located, target: TargetCoordinates) -> str:
     if target.style == "partial":
         if located.state is None:
             raise CannotReplaceError("nothing here says which state is meant")
-        return build_backend_file_name(located.state)
+        return build_backend_file_name("<state>" if located.state == "..." else located.state)
     return f"key={_key(located, target)}"
 
 

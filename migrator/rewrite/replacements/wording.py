@@ -1,5 +1,7 @@
 """Words and pieces that several languages share: the key of a state, the s3 arguments, the credentials' names."""
 
+import re
+
 from migrator.rewrite.reference import TargetCoordinates
 
 ACCESS_KEY = "AWS_ACCESS_KEY_ID"
@@ -20,8 +22,9 @@ def build_key(
     for field, value in (("{stack}", stack), ("{environment}", environment)):
         if field in target.key and value is None:
             raise CannotReplaceError(f"the key template needs {field}, which nothing here says")
-    key = target.key.replace("{state}", state)
-    return key.replace("{stack}", stack or "").replace("{environment}", environment or "")
+    values = {"{state}": state, "{stack}": stack or "", "{environment}": environment or ""}
+    # One pass: an expression for the state may hold {environment} itself.
+    return re.sub(r"\{(?:state|stack|environment)\}", lambda found: values[found.group()], target.key)
 
 
 def build_backend_file_name(state: str) -> str:

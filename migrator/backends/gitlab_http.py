@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from migrator.backends.base import Presence
 from migrator.backends.gitlab_answer import Answer, LostReplyError, build_refusal
-from migrator.backends.gitlab_lock import GitLabLock
+from migrator.backends.gitlab_lock import GitLabLock, check_lock_id
 from migrator.backends.gitlab_reader import Project, read_serial
 from migrator.backends.retry import RetryPolicy, TransientError, retry_call
 from migrator.errors import (
@@ -27,6 +27,7 @@ from migrator.errors import (
     ConfigurationError,
     ForeignLockError,
     ForeignObjectError,
+    InternalError,
     MigratorError,
     UnknownOutcomeError,
 )
@@ -71,6 +72,9 @@ class GitLabSource(GitLabLock):
         GitLab serves the highest serial whatever was written last, and refuses a serial that it has; both are looked at
         before and after.
         """
+        check_lock_id(lock_id)
+        if read_serial(data) not in {serial, None}:  # without one GitLab refuses it itself
+            raise InternalError(f"the document of {name} has another serial than {serial}", now="nothing was sent")
         if self._is_served(name, data, serial):
             return
         retry_call(lambda: self._attempt_write(name, data, serial=serial, lock_id=lock_id), policy=self._retry)
@@ -130,7 +134,16 @@ class GitLabSource(GitLabLock):
 
         GitLab answers 500 to a write whose lock ID does not match, so the lock is looked at too.
         """
-        stored = self.read_version(name, serial)
+        try:
+            stored = self.read_version(name, serial)
+            holder = None if stored == data else self.read_lock(name, lock_id)
+        except BackendUnreachableError as error:
+            raise UnknownOutcomeError(
+                f"{doubt.message}, and reading back failed: {error.message}",
+                where=doubt.where,
+                now=f"version {serial} of {name} may or may not be stored",
+                hint="run the command again: it looks at what GitLab has stored first",
+            ) from error
         if stored == data:
             return
         if stored is not None:
@@ -139,7 +152,6 @@ class GitLabSource(GitLabLock):
                 where=f"POST {self._state_path(name)}",
                 now="nothing was written to GitLab",
             )
-        holder = self.read_lock(name, lock_id)
         if holder is None or holder.id not in {lock_id, ""}:
             described = f"it is held by {holder.describe()}" if holder else "nobody holds it now"
             raise ForeignLockError(

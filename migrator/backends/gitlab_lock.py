@@ -30,7 +30,7 @@ class GitLabLock(GitLabReader):
 
     def acquire_lock(self, unit: str, info: LockInfo) -> LockInfo:
         """Hold the lock with ``info.id`` (see ``StateLock``)."""
-        _check_lock_id(info.id)
+        check_lock_id(info.id)
         if not self._has_row(unit):
             raise BackendError(
                 f"GitLab has no state named {unit!r}; locking it would create one",
@@ -61,7 +61,7 @@ class GitLabLock(GitLabReader):
         seen = LockInfo(id="", who=listed.locked_by or "", created=listed.locked_at or "")
         if not own_id or listed.deleted:
             return seen
-        answer = self._send_lock(unit, LockInfo(id=own_id, created=seen.created))
+        answer = retry_call(lambda: self._look_with(unit, own_id, seen.created), policy=self._retry)
         if answer.status == 200:
             self._send_unlock(unit, own_id)
             return None
@@ -73,7 +73,7 @@ class GitLabLock(GitLabReader):
 
     def release_lock(self, unit: str, lock_id: str) -> Released:
         """Give back the lock if ``lock_id`` still holds it (see ``StateLock``)."""
-        _check_lock_id(lock_id)
+        check_lock_id(lock_id)
         if not self._has_row(unit):
             return Released.NOT_HELD
         answer = retry_call(lambda: self._request_unlock(unit, lock_id), policy=self._retry)
@@ -92,6 +92,12 @@ class GitLabLock(GitLabReader):
 
     def _send_unlock(self, unit: str, lock_id: str) -> Answer:
         return self._exchange.write("DELETE", self._lock_path(unit), body=json.dumps({"ID": lock_id}).encode())
+
+    def _look_with(self, unit: str, own_id: str, created: str) -> Answer:
+        try:
+            return self._send_lock(unit, LockInfo(id=own_id, created=created))
+        except LostReplyError as error:
+            raise TransientError(error) from error
 
     def _request_lock(self, unit: str, info: LockInfo) -> LockInfo:
         """Return the holder after one lock request: us (granted now or before), or somebody else."""
@@ -128,6 +134,7 @@ def _build_doubt(error: BackendUnreachableError, unit: str, lock_id: str) -> Unk
     )
 
 
-def _check_lock_id(lock_id: str) -> None:
+def check_lock_id(lock_id: str) -> None:
+    """Raise InternalError when the ID is empty, which GitLab would take for no ID at all."""
     if not lock_id:  # GitLab takes an unlock without an ID as a forced one
         raise InternalError("a lock ID is empty", now="nothing was sent")

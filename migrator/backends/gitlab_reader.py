@@ -28,6 +28,11 @@ _LIST_QUERY = f"""query($project: ID!, $after: String) {{ project(fullPath: $pro
 _STATE_QUERY = f"""query($project: ID!, $name: String!) {{ project(fullPath: $project) {{
   terraformState(name: $name) {{ {_STATE_FIELDS} }} }} }}"""
 
+_LISTING_NEEDS = (
+    "set the variable that source.token_env names to a personal, project or group access token with the scope read_api "
+    "(better: api) that is not expired; a CI job token can read, lock and write states, but not list them"
+)
+
 Document = TypeVar("Document")
 
 
@@ -168,6 +173,12 @@ class GitLabReader:
             moved = re.search(r"/api/v4/projects/(\d+)", answer.headers.get("location", ""))
             if moved:
                 answer = self._exchange.read(f"/api/v4/projects/{moved[1]}")
+        if answer.status in {401, 403, 404} and not answer.is_page:  # a job token is nobody here: 404
+            raise CredentialsRefusedError(
+                f"the project does not exist, or the token cannot see it: {answer.message}",
+                where=answer.where,
+                hint=f"check source.project; {_LISTING_NEEDS}",
+            )
         if answer.status != 200 or answer.is_page:
             raise build_refusal(answer)
         found = _decode(answer, _ProjectAnswer)
@@ -212,8 +223,7 @@ class GitLabReader:
             raise CredentialsRefusedError(
                 "GitLab refuses this token at GraphQL, the only way to list states and to see their locks",
                 where=answer.where,
-                hint="use a personal, project or group access token with the scope read_api (better: api); "
-                "a CI job token cannot do it",
+                hint=_LISTING_NEEDS,
             )
         if answer.status != 200 or answer.is_page:
             raise build_refusal(answer)

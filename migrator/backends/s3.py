@@ -10,7 +10,7 @@ import hashlib
 from migrator.backends.base import Head, Presence, Removed, WriteToken
 from migrator.backends.retry import RetryPolicy, TransientError, retry_call
 from migrator.backends.s3_bucket import Bucket, Outcome
-from migrator.backends.s3_lock import S3Lock, build_doubt, build_unsafe_error, delete_exactly
+from migrator.backends.s3_lock import S3Lock, build_doubt, build_unsafe_error, delete_exactly, read_back
 from migrator.errors import ForeignObjectError, UnknownOutcomeError
 
 
@@ -83,7 +83,7 @@ class S3Target(S3Lock):
             return attempt.token
         if attempt.outcome is Outcome.UNSUPPORTED:
             raise build_unsafe_error(attempt)
-        head = self._bucket.read(key)
+        head = read_back(self._bucket, key, attempt)
         if head.presence is Presence.ABSENT:
             raise TransientError(build_doubt(attempt, f"{key} is absent now; the lost request may still create it"))
         if head.data != data or head.token is None:
@@ -97,7 +97,7 @@ class S3Target(S3Lock):
         if hashlib.sha256(head.data).hexdigest() != sha256:
             raise self._build_foreign_error("DELETE", key, head, "it was left as it is")
         attempt = delete_exactly(self._bucket, key, head)
-        if self._bucket.read(key).presence is Presence.ABSENT:
+        if read_back(self._bucket, key, attempt).presence is Presence.ABSENT:
             return Removed.REMOVED
         if attempt.outcome is Outcome.DONE:
             raise UnknownOutcomeError(

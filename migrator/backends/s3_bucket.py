@@ -99,6 +99,8 @@ class Bucket:
             self._client: Any = session.client(
                 "s3", endpoint_url=self.endpoint, config=configuration, verify=ca_bundle or None
             )
+            self._client.meta.events.register("before-sign.s3.PutObject", _drop_expectation)
+            self._client.meta.events.register("before-call.s3", _forbid_redirect)
         except (BotoCoreError, ValueError) as error:
             raise ConfigurationError(f"the S3 client cannot be set up: {error}", hint="check [target]") from error
 
@@ -190,6 +192,18 @@ class Bucket:
             )
         version = answer.get("VersionId")
         return WriteToken(etag=etag, version_id=None if version in {None, "null"} else version)
+
+
+def _forbid_redirect(context: dict[str, Any], **_: Any) -> None:
+    """Mark the request as redirected already: botocore asks for the bucket's region otherwise, without end where the
+    answer to that is a redirect too.
+    """
+    context.setdefault("s3_redirect", {})["redirected"] = True
+
+
+def _drop_expectation(request: Any, **_: Any) -> None:
+    """Take away ``Expect: 100-continue``, which botocore sends with every body: one round trip more for each write."""
+    del request.headers["Expect"]
 
 
 def _check_endpoint(endpoint: str, ca_bundle: str | None) -> None:

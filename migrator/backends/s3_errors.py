@@ -57,6 +57,9 @@ _BUSY = _Meaning(BackendUnreachableError, "the store asks to slow down", "wait a
 _UNIMPLEMENTED = _Meaning(
     BackendError, "the store does not implement this request", "migrator probe tells what the store can do"
 )
+_NO_STORE = _Meaning(
+    BackendError, "the answer is not one of an S3 store (a web page of a proxy or a console?)", _CHECK_ENDPOINT
+)
 _DAMAGED = _Meaning(BackendError, "the store received other bytes than were sent", _RUN_AGAIN)
 
 _MEANINGS: Mapping[str, _Meaning] = {
@@ -122,11 +125,7 @@ def build_failure(error: Exception, *, where: str, endpoint: str) -> Failure:
     if isinstance(error, botocore_errors.ClientError):
         return _build_answered_failure(error, where=where)
     if isinstance(error, ResponseParserError):
-        page = BackendError(
-            "the answer is not one of an S3 store (a web page of a proxy or a console?)",
-            where=where,
-            hint=_CHECK_ENDPOINT,
-        )
+        page = _NO_STORE.kind(_NO_STORE.message, where=where, hint=_NO_STORE.hint)
         return Failure(status=0, code="", in_doubt=True, error=page)
     if isinstance(error, botocore_errors.NoCredentialsError | botocore_errors.PartialCredentialsError):
         missing = CredentialsRefusedError(
@@ -146,6 +145,8 @@ def _build_answered_failure(error: botocore_errors.ClientError, *, where: str) -
     code = str(response.get("Error", {}).get("Code", ""))
     said = " ".join(str(response.get("Error", {}).get("Message", "")).split())[:160]
     meaning = _MEANINGS.get(code) or _MEANINGS_BY_STATUS.get(status)
+    if meaning is None and status < 500 and not code.isalpha():  # botocore puts the status where no code was found
+        meaning = _NO_STORE
     if meaning is None and status >= 500:
         meaning = _Meaning(BackendUnreachableError, f"the store fails ({said or 'no reason given'})", _RUN_AGAIN)
     if meaning is None:

@@ -12,7 +12,13 @@ from migrator.backends.base import Head, Presence, Released
 from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
 from migrator.backends.retry import TransientError, retry_call
 from migrator.backends.s3_bucket import Attempt, Bucket, Outcome
-from migrator.errors import ForeignLockError, MigratorError, UnknownOutcomeError, UnsafeTargetError
+from migrator.errors import (
+    BackendUnreachableError,
+    ForeignLockError,
+    MigratorError,
+    UnknownOutcomeError,
+    UnsafeTargetError,
+)
 
 _SUFFIX = ".tflock"
 
@@ -51,7 +57,7 @@ class S3Lock:
             return info
         if attempt.outcome is Outcome.UNSUPPORTED:
             raise build_unsafe_error(attempt)
-        holder = _build_holder(self._bucket.read(key))
+        holder = _build_holder(read_back(self._bucket, key, attempt))
         if holder is None:
             raise TransientError(build_doubt(attempt, f"{key} is absent now; the lost request may still create it"))
         return holder
@@ -78,9 +84,20 @@ def delete_exactly(bucket: Bucket, key: str, head: Head) -> Attempt:
     """
     assert head.token is not None
     attempt = bucket.delete(key, etag=head.token.etag)
-    if attempt.outcome in {Outcome.REFUSED, Outcome.UNSUPPORTED} and bucket.read(key) == head:
+    if attempt.outcome in {Outcome.REFUSED, Outcome.UNSUPPORTED} and read_back(bucket, key, attempt) == head:
         return bucket.delete(key)
     return attempt
+
+
+def read_back(bucket: Bucket, key: str, attempt: Attempt) -> Head:
+    """Return what stands at ``key`` after a write without a clear answer.
+
+    Raises: UnknownOutcomeError when that cannot be read either.
+    """
+    try:
+        return bucket.read(key)
+    except BackendUnreachableError as error:
+        raise build_doubt(attempt, f"{key} could not be read back ({error.message})") from error
 
 
 def build_unsafe_error(attempt: Attempt) -> MigratorError:
@@ -97,7 +114,8 @@ def build_unsafe_error(attempt: Attempt) -> MigratorError:
 def build_doubt(attempt: Attempt, now: str) -> MigratorError:
     """Return the error of a write that no reading back could settle."""
     error = attempt.error
-    assert error is not None
+    if error is None:
+        return UnknownOutcomeError("the write is confirmed", now=now, hint="run the command again")
     if attempt.outcome is Outcome.REFUSED:
         return UnsafeTargetError(
             f"the store refuses a condition that holds ({error.message})",

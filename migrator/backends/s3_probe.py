@@ -13,8 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 
 from migrator.backends.base import Presence
+from migrator.backends.retry import TransientError, retry_call
 from migrator.backends.s3 import S3Target
 from migrator.backends.s3_bucket import Attempt, Bucket, Outcome
 from migrator.errors import MigratorError
@@ -94,21 +96,31 @@ def _scratch_keys(bucket: Bucket, stem: str) -> Iterator[Callable[[str], str]]:
         keys.append(f"{stem}-{name}")
         return keys[-1]
 
-    failed: MigratorError | None = None
     try:
         yield scratch
-    except MigratorError as error:
-        failed = error
+    except BaseException:
+        _clean(bucket, keys)  # what broke the probe off is the error to show
         raise
-    finally:
-        left: list[MigratorError] = []
-        for key in keys:
-            try:
-                bucket.delete(key)
-            except MigratorError as error:
-                left.append(error)
-        if left and failed is None:
-            raise left[0]
+    left = _clean(bucket, keys)
+    if left:
+        raise left[0]
+
+
+def _clean(bucket: Bucket, keys: list[str]) -> list[MigratorError]:
+    """Delete every key; return what went wrong."""
+    left: list[MigratorError] = []
+    for key in keys:
+        try:
+            retry_call(partial(_delete, bucket, key), policy=bucket.retry)
+        except MigratorError as error:
+            left.append(error)
+    return left
+
+
+def _delete(bucket: Bucket, key: str) -> None:
+    attempt = bucket.delete(key)
+    if attempt.outcome is Outcome.IN_DOUBT and attempt.error:
+        raise TransientError(attempt.error)
 
 
 def _probe_create(bucket: Bucket, key: str) -> Iterator[str]:

@@ -27,8 +27,9 @@ _CERTAIN = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _STATE_WORD = r"(?:(?:tofu|terraform|remote)\s+)?\bstates?\b(?!\s+of\s+the\s+art)"
+_GITLAB = r"GitLab\b(?!\s+(?:CI|runners?|groups?|pipelines?|jobs?|agents?|tokens?|provider)\b)"
 _POSSIBLE = re.compile(
-    rf"GitLab[^.\n]{{0,80}}?{_STATE_WORD}|{_STATE_WORD}[^.\n]{{0,80}}?GitLab|CI_JOB_TOKEN[^.\n]{{0,80}}?{_STATE_WORD}",
+    rf"{_GITLAB}[^.\n]{{0,80}}?{_STATE_WORD}|{_STATE_WORD}[^.\n]{{0,80}}?{_GITLAB}|CI_JOB_TOKEN[^.\n]{{0,80}}?{_STATE_WORD}",
     re.IGNORECASE,
 )
 # Words around a certain claim that are then about the source too; alone they prove nothing.

@@ -38,8 +38,8 @@ def _is_client(scope: Scope, node: "Node") -> bool:
 
 def _called(scope: Scope, node: "Node") -> tuple[str, str | None] | None:
     """Return (what is called, state) of one client command; None when it calls something else."""
-    for word in node.named_children:
-        address = scope.resolve(without_quotes(scope.source.text(word)))
+    for word in scope.source.words(node):
+        address = scope.resolve(without_quotes(word.of(scope.source.whole)))
         if "/terraform/state" not in address:
             continue
         method = _METHOD.search(without_quotes(scope.source.text(node)))

@@ -47,12 +47,12 @@ def locate_inits(scope: Scope) -> Iterator[Located]:
         if node.type == "command":
             yield from _locate_command(scope, node)
         elif node.type == "array":
-            yield from _locate_flags(scope, node, node.named_children, in_command=False)
+            yield from _locate_flags(scope, node, scope.source.words(node), in_command=False)
 
 
 def _locate_command(scope: Scope, node: "Node") -> Iterator[Located]:
-    words = [child for child in node.named_children if child.type not in {"variable_assignment", "file_redirect"}]
-    texts = [without_quotes(scope.source.text(word)) for word in words]
+    words = scope.source.words(node)
+    texts = [without_quotes(word.of(scope.source.whole)) for word in words]
     start = next((index for index, text in enumerate(texts) if _PROGRAM.match(text)), None)
     if start is None:
         if texts and _WRAPPER.match(texts[0]):
@@ -71,7 +71,7 @@ def _locate_command(scope: Scope, node: "Node") -> Iterator[Located]:
         yield _locate_bare(scope, node, words[init], texts[init + 1 :])
 
 
-def _locate_bare(scope: Scope, node: "Node", word: "Node", arguments: Sequence[str]) -> Located:
+def _locate_bare(scope: Scope, node: "Node", word: Span, arguments: Sequence[str]) -> Located:
     problem = None if scope.state else "nothing in sight says which state TF_HTTP_ADDRESS names"
     if any(text in {"-migrate-state", "-force-copy"} for text in arguments):
         problem = "init with -migrate-state: the tool moves state by itself"
@@ -79,7 +79,7 @@ def _locate_bare(scope: Scope, node: "Node", word: "Node", arguments: Sequence[s
         problem = problem or "its arguments come from elsewhere and may hold backend flags"
     return scope.locate(
         ReferenceKind.BARE_INIT,
-        scope.source.span(word),
+        word,
         reason="init that takes its backend from TF_HTTP_*",
         problem=problem,
         node=node,
@@ -105,7 +105,7 @@ def _may_hold_flags(scope: Scope, argument: str) -> bool:
     return re.search(r"\[[@*]\]|\$@|\$\*", argument) is not None and not _arrays(scope, argument)
 
 
-def _locate_flags(scope: Scope, node: "Node", words: Sequence["Node"], *, in_command: bool) -> Iterator[Located]:
+def _locate_flags(scope: Scope, node: "Node", words: Sequence[Span], *, in_command: bool) -> Iterator[Located]:
     flags = list(_read_flags(scope, words))
     http = [flag for flag in flags if flag.is_http]
     files = [flag for flag in flags if flag.key is None and not flag.is_http]
@@ -115,7 +115,7 @@ def _locate_flags(scope: Scope, node: "Node", words: Sequence["Node"], *, in_com
                 why = "a backend file: what it holds is unknown here"
                 yield scope.locate(ReferenceKind.INIT_FLAGS, flag.span, reason=why, problem=why, node=node)
         return
-    texts = [without_quotes(scope.source.text(word)) for word in words]
+    texts = [without_quotes(word.of(scope.source.whole)) for word in words]
     span = Span(http[0].span.start, http[-1].span.end)
     state, problem = _state_of(scope, http)
     if len(http) + len(files) < len(flags):
@@ -129,7 +129,7 @@ def _locate_flags(scope: Scope, node: "Node", words: Sequence["Node"], *, in_com
     named = next((flag for flag in http if flag.key == "address"), next(flag for flag in http if flag.key))
     detail = {
         "flag": named.text,
-        "kept": "\n".join(scope.source.text(words[index]) for index in between),
+        "kept": "\n".join(words[index].of(scope.source.whole) for index in between),
         "reconfigure": "present" if not in_command or "-reconfigure" in texts else "absent",
         "container": "command" if in_command else "array",
     }
@@ -139,17 +139,17 @@ def _locate_flags(scope: Scope, node: "Node", words: Sequence["Node"], *, in_com
     )
 
 
-def _read_flags(scope: Scope, words: Sequence["Node"]) -> Iterator[_Flag]:
+def _read_flags(scope: Scope, words: Sequence[Span]) -> Iterator[_Flag]:
     index = 0
     while index < len(words):
-        found = _FLAG.match(scope.source.text(words[index]))
+        found = _FLAG.match(words[index].of(scope.source.whole))
         last = index
         if found:
             value = found["value"]
             if value is None and index + 1 < len(words):
                 last = index + 1
-                value = scope.source.text(words[last])
-            span = Span(scope.source.span(words[index]).start, scope.source.span(words[last]).end)
+                value = words[last].of(scope.source.whole)
+            span = Span(words[index].start, words[last].end)
             plain = without_quotes(value or "")
             key = _KEY.match(plain)
             yield _Flag(

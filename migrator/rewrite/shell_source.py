@@ -63,6 +63,21 @@ class ShellSource:
         """Return the text of ``node`` as it stands in the whole text, unmasked."""
         return self.span(node).of(self.whole)
 
+    def words(self, node: "Node") -> list[Span]:
+        """Return the words of a command or an array; the grammar cuts some words (``$A/x/$1``) into adjacent nodes."""
+        found: list[Span] = []
+        end = -1
+        for child in node.named_children:
+            if child.type in {"variable_assignment", "file_redirect", "comment"}:
+                continue
+            span = self.span(child)
+            if found and child.start_byte == end:
+                found[-1] = Span(found[-1].start, span.end)
+            else:
+                found.append(span)
+            end = child.end_byte
+        return found
+
     def nodes(self) -> Iterator["Node"]:
         """Yield every named node in order of position, outer ones first."""
         pending = [self.root]

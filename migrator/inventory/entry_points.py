@@ -15,6 +15,7 @@ from migrator.inventory.shell_regions import ShellRegion, build_lookup
 from migrator.inventory.values import Lookup, Value, build_value, expand, join_values, match_path, split_after
 
 STATE_MARKER = "/terraform/state/"
+_PARENT = re.compile(r"(?<=/)(?!\.\.?/)[^/]+/\.\./")
 _WRAPPER_NAMES = ("GITLAB_TOFU_STATE_NAME", "TF_STATE_NAME")
 _WRAPPER_ADDRESSES = ("GITLAB_TOFU_STATE_ADDRESS", "TF_ADDRESS")
 _WRAPPER_DIRECTORIES = ("GITLAB_TOFU_ROOT_DIR", "TF_ROOT")
@@ -109,8 +110,7 @@ def _match_stack(entry: EntryPoint, stack: Stack) -> list[dict[str, str]]:
     """Return, for each way in which the entry point may run in the stack's directory, what unknown parts are then."""
     lookup = build_lookup(entry.region, entry.outside, {})
     outer = entry.directories or (build_value([entry.base]),)
-    directory = entry.region.directory
-    inner = list(expand(directory, lookup)) if directory else []
+    inner = [value for text in entry.region.directories for value in expand(text, lookup)]
     if not inner and entry.region.uses_wrapper:
         inner = [value for name in _WRAPPER_DIRECTORIES for value in lookup("shell", name)]
     candidates = [_normalize(joined) for value in inner for base in outer for joined in _join_path(base, value)]
@@ -127,7 +127,7 @@ def _normalize(value: Value) -> Value:
     """Return the path without ``.`` and ``..``, and without quotes around its parts."""
     if value.text is not None:
         return build_value([posixpath.normpath(value.text)], value.places)
-    pieces = list(value.pieces)
+    pieces = [_PARENT.sub("", piece) if isinstance(piece, str) else piece for piece in value.pieces]
     if len(pieces) > 1 and not isinstance(pieces[0], str) and isinstance(pieces[1], str):
         pieces[1] = re.sub(r"^(?:/\.\.?)+(?=/)", "", pieces[1])  # $(dirname $0)/../stacks
     elif pieces and isinstance(pieces[0], str):

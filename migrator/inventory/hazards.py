@@ -49,17 +49,19 @@ def find_double_names(evidence: Evidence) -> Iterator[tuple[Place, str]]:
             others = [name for name in names.get(state.environment, []) if name != state.name]
             if others:
                 where = f"stack {stack.name}, environment {state.environment}"
-                yield _naming_place(state), f"{where}: the state is called {state.name} here and {', '.join(others)} elsewhere"
+                yield _naming_place(evidence, state), f"{where}: the state is called {state.name} here and {', '.join(others)} elsewhere"
     for stack in evidence.stacks:
         for state in stack.states:
             if len(stacks_of[state.name]) > 1 and stack.name != min(stacks_of[state.name]):
                 shared = ", ".join(sorted(stacks_of[state.name]))
-                yield _naming_place(state), f"the stacks {shared} use one state name, {state.name}"
+                yield _naming_place(evidence, state), f"the stacks {shared} use one state name, {state.name}"
 
 
-def _naming_place(state: StateName) -> Place:
-    """Return the evidence nearest to where the name is used: the last in its file, since settings stand above."""
-    return max(place for place in state.evidence if place.path == state.evidence[0].path)
+def _naming_place(evidence: Evidence, state: StateName) -> Place:
+    """Return the evidence that spells the name out, else the last in its file, since settings stand above."""
+    places = [place for place in state.evidence if place.path == state.evidence[0].path]
+    lines = (evidence.tree.read_text_or_nothing(places[0].path) or "").split("\n")
+    return next((place for place in places if state.name in lines[place.start_line - 1]), places[-1])
 
 
 CATALOGUE: tuple[HazardKind, ...] = (

@@ -20,6 +20,7 @@ from migrator.rewrite.yaml_tree import YamlMapping, YamlPair, YamlScalar, read_y
 ROOT = ".gitlab-ci.yml"
 _DEEPEST = 12
 _MOST_FILES = 500
+_DECLARATION = "stages: []"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +134,13 @@ def read_gitlab_pipelines(tree: RepositoryTree) -> GitLabPipelines:
             continue
         try:
             pipeline = read_yaml_jobs(text)
+            if pipeline.dialect != "gitlab":
+                # A file of variables alone does not look like a pipeline, but it is included in one: say so at its end.
+                pipeline = read_yaml_jobs(f"{text}\n{_DECLARATION}\n")
         except UnparsableError:
             continue
-        if pipeline.dialect == "gitlab":
-            files[path], texts[path] = pipeline, text
-            waiting += _included(tree, pipeline)
+        files[path], texts[path] = pipeline, text
+        waiting += _included(tree, pipeline)
     # GitLab merges included files first, so that the root file overrides them.
     ordered = sorted(files, key=lambda path: path == ROOT)
     return GitLabPipelines({path: files[path] for path in ordered}, texts)

@@ -21,7 +21,7 @@ _WORD = (
     r"|[^\s;&|()\"'])+"
 )
 _ASSIGNMENT = re.compile(
-    rf"(?:^|[;&|(]|\b(?:export|local|readonly|then|else|do|env))[ \t]*([A-Za-z_]\w*)=({_WORD})", re.MULTILINE
+    rf"(?:^|[;&|()]|\b(?:export|local|readonly|then|else|do|env))[ \t]*([A-Za-z_]\w*)=({_WORD})", re.MULTILINE
 )
 _DIRECTORY = re.compile(
     rf"(?:^|[;&|(@]|\b(?:then|else|do))[ \t]*(?:cd|pushd)[ \t]+(?:--[ \t]+)?(?P<cd>{_WORD})|-chdir=(?P<chdir>{_WORD})",
@@ -37,6 +37,7 @@ _ADDRESS = re.compile(rf"-backend-config(?:=|[ \t]+)[\"']?address=(?P<value>{_WO
 _BACKEND_FILE = re.compile(r"-backend-config(?:=|[ \t]+)[\"']?[^\s=\"']+[\"']?(?:\s|$)")
 _CASE = re.compile(r"^[ \t]*case[ \t]+(.+?)[ \t]+in\b")
 _ARM = re.compile(r"^[ \t]*\(?([^()\s][^()]*)\)")
+_MOST_STEPS = 4
 _WRAPPERS = frozenset({"gitlab-tofu", "gitlab-terraform"})
 
 
@@ -69,13 +70,14 @@ class Assigned:
 class ShellRegion:
     """A piece of shell that runs in one directory. Texts are without quotes.
 
-    ``directory`` is where it changes to, None for where it starts; ``addresses`` are the address flags of its init
+    ``directories`` is where it changes to: as written, and seen from the directory before; none where it starts.
+    ``addresses`` are the address flags of its init
     commands; ``init_place`` is its first init with a backend; ``takes_backend_file`` says that it names a file with
     settings, ``uses_wrapper`` that it calls GitLab's wrapper scripts.
     """
 
     assignments: Mapping[str, tuple[Assigned, ...]]
-    directory: str | None
+    directories: tuple[str, ...]
     addresses: tuple[Assigned, ...]
     init_place: Place | None
     takes_backend_file: bool
@@ -132,9 +134,8 @@ def read_regions(source: Source) -> tuple[ShellRegion, ...]:
             if start <= offset < end:
                 here[name].append(one)
         carried = carried | {name: tuple(found) for name, found in here.items()}
-        before = regions[-1].directory if regions else None
-        directory = _directory(cuts[index - 1], before) if index else None
-        regions.append(_build_region(text, start, end, place_of, assignments=carried, directory=directory))
+        directories = _directories(cuts[index - 1], regions[-1].directories) if index else ()
+        regions.append(_build_region(text, start, end, place_of, assignments=carried, directories=directories))
     return tuple(regions)
 
 
@@ -172,14 +173,14 @@ def _build_region(
     place_of: "_PlaceFinder",
     *,
     assignments: Mapping[str, tuple[Assigned, ...]],
-    directory: str | None,
+    directories: tuple[str, ...],
 ) -> ShellRegion:
     commands = list(_COMMAND.finditer(text, start, end))
     inits = [one for one in commands if one["command"] == "init" and "-backend=false" not in one["arguments"]]
     addresses = [Assigned(_bare(one["value"]), place_of(one.start())) for one in _ADDRESS.finditer(text, start, end)]
     return ShellRegion(
         assignments=assignments,
-        directory=directory,
+        directories=directories,
         addresses=tuple(addresses),
         init_place=place_of(inits[0].start("command")) if inits else None,
         takes_backend_file=any(_BACKEND_FILE.search(one["arguments"]) for one in inits),
@@ -192,10 +193,10 @@ def _start_of_command(text: str, cut: re.Match[str]) -> int:
     return cut.start("cd") if cut["cd"] else text.rfind("\n", 0, cut.start()) + 1
 
 
-def _directory(cut: re.Match[str], before: str | None) -> str:
-    if cut["cd"]:
-        return _bare(cut["cd"])
-    return f"{before}/{_bare(cut['chdir'])}" if before and "-chdir" not in before else _bare(cut["chdir"])
+def _directories(cut: re.Match[str], before: tuple[str, ...]) -> tuple[str, ...]:
+    directory = _bare(cut["cd"] or cut["chdir"])
+    # Subshells come back by themselves, so a path may be meant from the start or from where the line before went.
+    return (directory, *(f"{one}/{directory}" for one in before[:_MOST_STEPS] if not directory.startswith("/")))
 
 
 def _read_assignments(text: str, place_of: "_PlaceFinder") -> list[tuple[int, str, Assigned]]:

@@ -10,11 +10,21 @@ from collections.abc import Iterator
 
 from migrator.rewrite.checks import ResultCheckError
 from migrator.rewrite.unparsable import UnparsableError
-from migrator.rewrite.yaml_tree import YamlAlias, YamlMapping, YamlNode, YamlScalar, YamlSequence, YamlTree, read_yaml_tree
+from migrator.rewrite.yaml_tree import (
+    YamlAlias,
+    YamlMapping,
+    YamlNode,
+    YamlScalar,
+    YamlSequence,
+    YamlTree,
+    read_yaml_tree,
+)
 
 _CREDENTIALS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _VARIABLES = ("variables", "env", "environment", "vars")
 _NAMES_SOURCE = re.compile(r"TF_HTTP_|-backend-config|/terraform/states?\b|\binit\b|GitLab", re.IGNORECASE)
+
+_SETTING = re.compile(r"(?:export\s+)?(?:TF_HTTP_|AWS_)\w+=")
 
 _Entry = tuple[str, str]  # path, what stands there
 
@@ -72,7 +82,14 @@ def _walk(node: YamlNode | None, path: str) -> Iterator[_Entry]:
 
 
 def _kept_items(node: YamlSequence) -> list[YamlNode | None]:
-    return [item for item in node.items if not (isinstance(item, YamlScalar) and re.match(r"(?:TF_HTTP_|AWS_)\w+=", item.value))]
+    return [item for item in node.items if not (isinstance(item, YamlScalar) and _is_only_settings(item.value))]
+
+
+def _is_only_settings(value: str) -> bool:
+    """Say whether every line of a list item sets a variable of either backend and does nothing else."""
+    lines = [line.strip() for line in value.split("\n")]
+    settings = [line for line in lines if line and not line.startswith("#")]
+    return bool(settings) and all(_SETTING.match(line) and ";" not in line and "&" not in line for line in settings)
 
 
 def _is_meant(name: str | None, value: YamlNode | None) -> bool:

@@ -1,7 +1,7 @@
-"""A text of one language inside a text of another: a script in a YAML scalar, a snippet in a Markdown fence.
+r"""A text of one language inside a text of another: a script in a YAML scalar, a snippet in a Markdown fence.
 
 The inner text is decoded to exactly what its reader gets (no indentation, escapes resolved, folded lines joined,
-newlines as ``\\n``), located as a text of its own, and its references are carried back to the outer text. When one is
+newlines as ``\n``), located as a text of its own, and its references are carried back to the outer text. When one is
 replaced, the inner text is decoded again and the new text is encoded for the place: indented, escaped, or refused.
 Law: ``value[i]`` comes from ``outer[offsets[i]]``. Embedding nests: shell in YAML in Markdown.
 

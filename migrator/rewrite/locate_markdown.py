@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _MARKS = re.compile(
-    r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|http[ -]\w*\s*backend|\bstate\b|backend\s+\"http\"", re.IGNORECASE
+    r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|http[ -]\w*\s*backend|\bstate\b|backend\s+\"http\"",
+    re.IGNORECASE,
 )
 _NAMED_IN_WORDS = re.compile(
     # Claims without any name of the source, which a change of authority still makes wrong.
@@ -35,10 +36,14 @@ _NAMED_IN_WORDS = re.compile(
     r"|\bstate storage\b|`/lock`|\bgitlab\.[\w.-]+.{0,60}\bstates?\b|\bstates?\b.{0,60}\b(?:with)?in (?:a|the|its) project\b",
     re.IGNORECASE,
 )
-_TOKEN_OF_SOURCE = re.compile(r"\btokens?\b.{0,60}(?:\bapi`?\s+scope|\bGitLab\b)|GitLab.{0,40}\btokens?\b", re.IGNORECASE)
+_TOKEN_OF_SOURCE = re.compile(
+    r"\btokens?\b.{0,60}(?:\bapi`?\s+scope|\bGitLab\b)|GitLab.{0,40}\btokens?\b", re.IGNORECASE
+)
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\r?\n.*?^(?:---|\.\.\.)[ \t]*\r?$", re.DOTALL | re.MULTILINE)
 _LEAD = re.compile(r"(?:[ \t]*(?:>|[-*+](?=[ \t])|\d{1,9}[.)](?=[ \t])))*[ \t]*(?:\[[ xX]\][ \t]+)?")
-_SENTENCE_END = re.compile(r"(?<=[.!?:;])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!vs\.)[)\"'*_]*[ ]+(?=[\"'`*_\[(<]*[A-Z0-9])")
+_SENTENCE_END = re.compile(
+    r"(?<=[.!?:;])(?<!e\.g\.)(?<!i\.e\.)(?<!etc\.)(?<!vs\.)[)\"'*_]*[ ]+(?=[\"'`*_\[(<]*[A-Z0-9])"
+)
 _VARIABLE_CELL = re.compile(r"`?TF_HTTP_(?P<name>[A-Z_]+)`?")
 _LIKELY_SHELL = re.compile(r"^\s*(?:\$ )?(?:export |tofu |terraform |glab |curl |just |eval )", re.MULTILINE)
 _UNKNOWN_STATE = "<state>"  # lets the shell locator see what depends on variables set elsewhere; never written
@@ -100,7 +105,9 @@ class _Document:
         span = Span(self._starts[first], self._starts[last - 1] + len(self._line(last - 1).rstrip()))
         heading = span.of(self._text)
         if names_source(heading) or may_name_source(_without_names(heading)):
-            reason = "a heading about state in GitLab; headings are kept, since links may lead to them: read its section"
+            reason = (
+                "a heading about state in GitLab; headings are kept, since links may lead to them: read its section"
+            )
             yield self._prose(span, Disposition.REPORT, reason, (first, last))
 
     def _line(self, number: int) -> str:
@@ -184,7 +191,9 @@ class _Document:
                 found = [self._prose(_trimmed(self._text, span), Disposition.REPORT, reason, (first, last))]
             yield from found
 
-    def _locate_sentence(self, sentence: str, span: Span, *, lines: tuple[int, int], certain: bool) -> Iterator[Located]:
+    def _locate_sentence(
+        self, sentence: str, span: Span, *, lines: tuple[int, int], certain: bool
+    ) -> Iterator[Located]:
         if names_source(sentence):
             if build_sentence(sentence, _ANY_TARGET) is not None:
                 yield self._prose(span, Disposition.REWRITE, "says that state is in GitLab or how it is reached", lines)

@@ -5,8 +5,9 @@ what their jobs inherit, over ``extends`` and files; comments claim things or ar
 ``read_yaml_jobs`` gives the job graph itself.
 """
 
+import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from migrator.rewrite.embedded import decode_scalar, embed
@@ -16,7 +17,15 @@ from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
 from migrator.rewrite.yaml_jobs import Pipeline, ScriptRun, collect_script_runs, read_yaml_jobs
-from migrator.rewrite.yaml_tree import YamlMapping, YamlPair, YamlScalar, YamlTree, read_yaml_tree, walk_yaml
+from migrator.rewrite.yaml_tree import (
+    YamlMapping,
+    YamlPair,
+    YamlScalar,
+    YamlSequence,
+    YamlTree,
+    read_yaml_tree,
+    walk_yaml,
+)
 from migrator.rewrite.yaml_variables import locate_variables, state_in_address
 
 __all__ = ["Pipeline", "locate_yaml", "read_yaml_jobs"]
@@ -28,7 +37,9 @@ _MARKS = re.compile(
 )
 _COMMAND = re.compile(r"TF_HTTP_|-backend-config|/terraform/states?\b")
 _WRAPPER_COMMAND = re.compile(r"\bgitlab-(?:tofu|terraform)\b[^\n]*")
-_WRAPPER_COMPONENT = re.compile(r"components/(?:opentofu|terraform)|OpenTofu\.gitlab-ci|Terraform(?:/Base)?\.(?:latest\.)?gitlab-ci")
+_WRAPPER_COMPONENT = re.compile(
+    r"components/(?:opentofu|terraform)|OpenTofu\.gitlab-ci|Terraform(?:/Base)?\.(?:latest\.)?gitlab-ci"
+)
 _INHERITING = (ReferenceKind.BARE_INIT, ReferenceKind.ENVIRONMENT_READ)
 _UNKNOWN_STATE = "<state>"  # lets the shell locator see what depends on inherited variables; never written
 _JOB_KEYS = frozenset(
@@ -50,9 +61,10 @@ def locate_yaml(text: str, *, inherited: Sequence[Pipeline] = ()) -> tuple[Locat
         return ()
     tree, pipeline = read_yaml_tree(text), read_yaml_jobs(text)
     inactive = list(_locate_inactive_jobs(text, tree))
+    scripts = list(_locate_scripts(text, tree, pipeline, inherited))
     found = [
-        *locate_variables(text, tree, pipeline),
-        *_locate_scripts(text, tree, pipeline, inherited),
+        *_hold_back(locate_variables(text, tree, pipeline), scripts, pipeline),
+        *scripts,
         *inactive,
         *_locate_claims(text, tree, inactive),
         *_locate_components(tree),
@@ -63,15 +75,69 @@ def locate_yaml(text: str, *, inherited: Sequence[Pipeline] = ()) -> tuple[Locat
 # --- scripts
 
 
-def _locate_scripts(
-    text: str, tree: YamlTree, pipeline: Pipeline, inherited: Sequence[Pipeline]
-) -> Iterator[Located]:
+def _locate_scripts(text: str, tree: YamlTree, pipeline: Pipeline, inherited: Sequence[Pipeline]) -> Iterator[Located]:
     runs = collect_script_runs(pipeline, inherited) if pipeline.dialect != "other" else {}
+    found: dict[Span, list[Located]] = {}
     for scalar in _scalars(tree):
         if scalar.span in runs:
-            yield from _locate_script(text, scalar, runs[scalar.span], pipeline=pipeline)
+            found[scalar.span] = list(_locate_script(text, scalar, runs[scalar.span], pipeline=pipeline))
         elif _COMMAND.search(scalar.value) and _is_command(scalar):
-            yield from _locate_script(text, scalar, [], pipeline=pipeline)
+            found[scalar.span] = list(_locate_script(text, scalar, [], pipeline=pipeline))
+    for sequence in _block_sequences(tree):
+        _take_whole_items(text, sequence, found)
+    for references in found.values():
+        yield from references
+
+
+def _block_sequences(tree: YamlTree) -> Iterator[YamlSequence]:
+    for root in tree.documents:
+        yield from (node for node in walk_yaml(root) if isinstance(node, YamlSequence) and not node.flow)
+
+
+def _take_whole_items(text: str, sequence: YamlSequence, found: dict[Span, list[Located]]) -> None:
+    """Where exports are all that list items say, let one reference cover the items: empty ones must not stay behind."""
+    whole = [item for item in sequence.items if isinstance(item, YamlScalar) and _is_only_exports(item, found)]
+    if len(whole) == len(sequence.items):
+        return
+    runs: list[list[tuple[Span, YamlScalar]]] = []
+    for item in whole:
+        lines = _own_lines(text, item)
+        if lines is None:
+            continue
+        if runs and runs[-1][-1][0].end == lines.start:
+            runs[-1].append((lines, item))
+        else:
+            runs.append([(lines, item)])
+    for run in runs:
+        exports = [found.pop(item.span)[0] for _, item in run]
+        items = [
+            {
+                "lines": [lines.start, lines.end],
+                "span": [one.span.start, one.span.end],
+                "embedded": one.detail["embedded"],
+            }
+            for (lines, _), one in zip(run, exports, strict=True)
+        ]
+        state = next((one.state for one in exports if one.state), None)
+        detail = {**exports[0].detail, "items": json.dumps(items)}
+        span = Span(run[0][0].start, run[-1][0].end)
+        found[run[0][1].span] = [replace(exports[0], span=span, state=state, detail=detail)]
+
+
+def _own_lines(text: str, item: YamlScalar) -> Span | None:
+    """Return the whole lines of a list item, None when it shares them."""
+    start = text.rfind("\n", 0, item.span.start) + 1
+    end = text.find("\n", max(item.span.end - 1, item.span.start))
+    return Span(start, end + 1) if end >= 0 and re.fullmatch(r" *- +", text[start : item.span.start]) else None
+
+
+def _is_only_exports(item: YamlScalar, found: Mapping[Span, list[Located]]) -> bool:
+    references = found.get(item.span, [])
+    if len(references) != 1 or item.anchor or references[0].kind is not ReferenceKind.ENVIRONMENT_EXPORT:
+        return False
+    layers = json.loads(references[0].detail["embedded"])
+    covered = item.value[layers[0][4] : layers[0][5]]
+    return references[0].disposition is Disposition.REWRITE and covered.strip() == item.value.strip()
 
 
 def _scalars(tree: YamlTree) -> Iterator[YamlScalar]:
@@ -88,7 +154,10 @@ def _is_command(scalar: YamlScalar) -> bool:
 
 def _locate_script(text: str, scalar: YamlScalar, runs: list[ScriptRun], *, pipeline: Pipeline) -> Iterator[Located]:
     embedded = decode_scalar(text, scalar.span, style=scalar.style, prefix=" " * scalar.indent)
-    states = {_UNKNOWN_STATE if run.missing else state_in_address(run.variables.get("TF_HTTP_ADDRESS"), run.variables) for run in runs}
+    states = {
+        _UNKNOWN_STATE if run.missing else state_in_address(run.variables.get("TF_HTTP_ADDRESS"), run.variables)
+        for run in runs
+    }
     state = next(iter(states)) if len(states) == 1 else _UNKNOWN_STATE if states else None
     mask = mask_nothing
     if pipeline.dialect == "github":
@@ -132,7 +201,26 @@ def _doubt(located: Located, runs: list[ScriptRun]) -> Located:
         jobs = ", ".join(sorted({run.job for run in runs})[:4])
         reason = f"jobs that run this script disagree on the address of the state ({jobs}): give each its key"
     state = None if located.state is None or _UNKNOWN_STATE in located.state else located.state
-    return replace(located, disposition=Disposition.REPORT, reason=reason, state=state)
+    detail = {**located.detail, "jobs": "\n".join(sorted({run.job for run in runs}))}
+    return replace(located, disposition=Disposition.REPORT, reason=reason, state=state, detail=detail)
+
+
+def _hold_back(variables: Iterable[Located], scripts: list[Located], pipeline: Pipeline) -> Iterator[Located]:
+    """Report variables of jobs whose script is in doubt: removed, they could not tell anybody which key is meant."""
+    names = {name for one in scripts for name in one.detail.get("jobs", "").split("\n") if name}
+    pending = list(names)
+    while pending:
+        job = pipeline.jobs.get(pending.pop())
+        new = [name for name in job.extends if name not in names] if job else []
+        names |= set(new)
+        pending += new
+    spans = [pipeline.jobs[name].span for name in names if name in pipeline.jobs]
+    for one in variables:
+        if one.state and any(span.start <= one.span.start < span.end for span in spans) and "emptied" in one.detail:
+            reason = "http backend variables on which a script depends that a person has to change first"
+            yield replace(one, disposition=Disposition.REPORT, reason=reason)
+        else:
+            yield one
 
 
 # --- comments

@@ -5,6 +5,7 @@ of ``env``, steps, composite actions). A graph may span files: every function th
 other files too. Nothing is expanded in the text and no CI variable is evaluated: values stay as written.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,8 +22,14 @@ from migrator.rewrite.yaml_tree import (
 
 SECTIONS = ("before_script", "script", "after_script")
 _GLOBAL = frozenset({"stages", "include", "variables", "default", "workflow", "image", "services", "cache", "spec"})
+# Keys at the top of compose files, Kubernetes manifests and other CI systems, some of which have stages too.
+_FOREIGN = frozenset({"apiVersion", "version", "services", "pool", "steps", "trigger", "vars", "tasks"})
 _DEEPEST = 12  # GitLab allows eleven levels of extends
 _REFERENCES = 10  # and ten of nested !reference
+_EXPORT = re.compile(
+    r"^\s*(?:export\s+)?(?P<name>[A-Z]\w*)=(?P<quote>[\"']?)(?P<value>\S*/terraform/state/\S+?)(?P=quote)\s*$",
+    re.MULTILINE,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +112,7 @@ class ScriptRun:
 
 
 def read_yaml_jobs(text: str) -> Pipeline:
-    """text of a CI file -> Pipeline.
+    """Text of a CI file -> Pipeline.
 
     Raises: UnparsableError with line and column.
     """
@@ -159,10 +166,12 @@ def collect_script_runs(pipeline: Pipeline, others: Sequence[Pipeline]) -> dict[
         for job in one.jobs.values():
             variables = resolve_variables(job, pipelines)
             missing = tuple(_missing(job, pipelines))
-            run = ScriptRun(job=job.name, hidden=job.hidden, variables=variables, missing=missing)
             for scalar in resolve_scripts(job, pipelines):
                 if id(scalar) in own:
+                    run = ScriptRun(job=job.name, hidden=job.hidden, variables=variables, missing=missing)
                     runs.setdefault(scalar.span, []).append(run)
+                # The items of a job run in one shell: what one exports, the next ones see.
+                variables = variables | {found["name"]: found["value"] for found in _EXPORT.finditer(scalar.value)}
     return {span: [run for run in found if not run.hidden] or found for span, found in runs.items()}
 
 
@@ -218,11 +227,15 @@ def _expand(items: tuple[ScriptItem, ...], pipelines: Sequence[Pipeline], *, dep
 
 
 def _is_gitlab(pairs: list[YamlPair], tree: YamlTree) -> bool:
-    names = {pair.name for pair in pairs}
-    if names & {"stages", "include", "workflow"} and not names & {"services", "apiVersion", "version"}:
+    names = {pair.name for pair in pairs if pair.name}
+    if names & _FOREIGN:
+        return False
+    if names & {"stages", "include", "workflow", "before_script"} or names == {"variables"}:
         return True
-    values = [value for pair in pairs if isinstance(value := tree.resolve(pair.value), YamlMapping)]
-    return any(value.pair(key) for value in values for key in ("script", "extends", "before_script", "trigger"))
+    values = {pair.name: value for pair in pairs if isinstance(value := tree.resolve(pair.value), YamlMapping)}
+    if any(name and name.startswith(".") for name in values):
+        return True
+    return any(value.pair(key) for value in values.values() for key in ("script", "extends", "before_script"))
 
 
 class _JobReader:

@@ -114,7 +114,7 @@ class YamlTree:
 
 @lru_cache(maxsize=64)
 def read_yaml_tree(text: str) -> YamlTree:
-    """text -> YamlTree.
+    """Text -> YamlTree.
 
     Raises: UnparsableError with the line when the text is not YAML.
     """
@@ -195,7 +195,9 @@ class _Reader:
             self.anchors[anchor] = found
         return found
 
-    def _read_content(self, node: Node, *, anchor: str | None, tag: str | None, depth: int, column: int) -> YamlNode | None:
+    def _read_content(
+        self, node: Node, *, anchor: str | None, tag: str | None, depth: int, column: int
+    ) -> YamlNode | None:
         span = self.span(node)
         if node.type in _STYLES:
             return self._read_scalar(node, anchor=anchor, tag=tag, column=column)

@@ -68,7 +68,9 @@ def locate_variables(text: str, tree: YamlTree, pipeline: Pipeline) -> Iterator[
 
 def _places(tree: YamlTree) -> Iterator[_Place]:
     pending = [_Place(root, None, None) for root in tree.documents if isinstance(root, YamlMapping)]
-    pending += [place for root in tree.documents if isinstance(root, YamlSequence) for place in _below(root, None, None)]
+    pending += [
+        place for root in tree.documents if isinstance(root, YamlSequence) for place in _below(root, None, None)
+    ]
     while pending:
         place = pending.pop()
         yield place
@@ -104,7 +106,9 @@ def _locate_run(text: str, place: _Place, run: list[YamlPair], *, pipeline: Pipe
     before, after = text[start : run[0].span.start], text[run[-1].span.end : end]
     if place.mapping.flow or before.strip() or (after.strip() and not re.match(r"\s+#", after)):
         span = Span(run[0].span.start, run[-1].span.end)
-        return _located(span, Disposition.REPORT, "http backend variables that do not stand on lines of their own", state=state)
+        return _located(
+            span, Disposition.REPORT, "http backend variables that do not stand on lines of their own", state=state
+        )
     credentials, doubt = _credentials(place.mapping, values, pipeline)
     if doubt:
         return _located(Span(run[0].span.start, run[-1].span.end), Disposition.REPORT, doubt, state=state)
@@ -113,7 +117,9 @@ def _locate_run(text: str, place: _Place, run: list[YamlPair], *, pipeline: Pipe
     emptied = _emptied(text, place, run) if credentials in ("none", "comment") else "no"
     if emptied == "doubt":
         span = Span(run[0].span.start, run[-1].span.end)
-        return _located(span, Disposition.REPORT, "http backend variables; nothing else is left of this mapping", state=state)
+        return _located(
+            span, Disposition.REPORT, "http backend variables; nothing else is left of this mapping", state=state
+        )
     start, indent = _start(text, place, start=start, indent=len(before), emptied=emptied)
     # The last line's break stays outside: at the end of a file there may be none.
     span = Span(start, end if emptied == "braces" else _past_break(text, end))
@@ -133,7 +139,9 @@ def _credentials(mapping: YamlMapping, values: Mapping[str, str], pipeline: Pipe
     if password is None:
         return "none", ""
     if pipeline.dialect == "github":
-        doubt = "" if "secrets." in password else "http backend variables; where the password comes from is not a secret"
+        doubt = (
+            "" if "secrets." in password else "http backend variables; where the password comes from is not a secret"
+        )
         return "secrets", doubt
     if re.fullmatch(r"\$\{?TF_HTTP_PASSWORD\b[^}]*\}?|\{\{\s*\.TF_HTTP_PASSWORD\s*\}\}", password):
         return "copy", ""
@@ -241,7 +249,12 @@ def _locate_insertion(text: str, job: YamlMapping) -> Iterator[Located]:
 
 
 def _located(
-    span: Span, disposition: Disposition, reason: str, *, state: str | None = None, detail: Mapping[str, str] | None = None
+    span: Span,
+    disposition: Disposition,
+    reason: str,
+    *,
+    state: str | None = None,
+    detail: Mapping[str, str] | None = None,
 ) -> Located:
     return Located(
         kind=ReferenceKind.CI_VARIABLE,

@@ -19,6 +19,10 @@ Build = Callable[[Located, str, TargetCoordinates], str]
 _PLAIN_BREAKS = re.compile(r":(?:\s|$)|\s#|^[-?:,\[\]{}#&*!|>'\"%@`]|^\s|\s$")
 
 
+class NothingLeftError(CannotReplaceError):
+    """The inner text would be empty, where the outer language wants some."""
+
+
 def build_embedded(located: Located, text: str, target: TargetCoordinates, build: Callable[[str], Build]) -> str:
     """Return the replacement of a carried reference: built in the inner text, encoded for the outer one.
 
@@ -34,6 +38,8 @@ def build_embedded(located: Located, text: str, target: TargetCoordinates, build
         del detail["embedded"]
     inner = replace(located, span=Span(start, end), detail=detail)
     new = build(language)(inner, embedded.value, target)
+    if style not in ("lines", "console") and not (embedded.value[:start] + new + embedded.value[end:]).strip():
+        raise NothingLeftError("nothing would be left of this script: remove it and what refers to it")
     if "\r\n" in text[outer_start:outer_end]:
         return _encode(new, inner.span, embedded).replace("\n", "\r\n")
     return _encode(new, inner.span, embedded)
@@ -56,8 +62,6 @@ def _encode(new: str, inner: Span, embedded: Embedded) -> str:
 
 def _encode_lines(new: str, inner: Span, embedded: Embedded) -> str:
     whole = is_whole_lines(inner, embedded)
-    if whole and not new and inner == Span(0, len(embedded.value)):
-        raise CannotReplaceError("nothing would be left of this script: remove it where it is used")
     if whole and new and ends_line(inner, embedded) and not new.endswith("\n"):
         new += "\n"
     first, *others = new.split("\n")

@@ -29,7 +29,10 @@ _LEFT = re.compile(
     re.IGNORECASE,
 )
 # Sentences that say why, compare or deny are a person's to rewrite: a phrase in them may turn them into a lie.
-_ARGUES = re.compile(r"\bwhy\b|\bbecause\b|\bunlike\b|\binstead\b|\bno longer\b|\bnot\b|\bnever\b|\bno\s+\w+|\bS3\b|n't\b|\bencrypt|\bversions?\b", re.IGNORECASE)
+_ARGUES = re.compile(
+    r"\bwhy\b|\bbecause\b|\bunlike\b|\binstead\b|\bno longer\b|\bnot\b|\bnever\b|\bno\s+\w+|\bS3\b|n't\b|\bencrypt|\bversions?\b",
+    re.IGNORECASE,
+)
 _CODE_PAIR = re.compile(rf"`{ACCESS_KEY} and {SECRET_KEY}`")
 _DESCRIPTION = {ACCESS_KEY: "Access key of the S3 state backend", SECRET_KEY: "Secret key of the S3 state backend"}
 _STARTS_BLOCK = re.compile(r"^(?:[-+*>]|#{1,6}|\d+[.)]|\|.*)$")
@@ -110,15 +113,28 @@ def build_cells(cells: list[str], target: TargetCoordinates) -> list[str] | None
 
 
 def _build_table(located: Located, text: str, target: TargetCoordinates) -> str:
-    lines = located.span.of(text).split("\n")
+    lines = [line.rstrip("\r") for line in located.span.of(text).split("\n")]
     actions: list[str] = json.loads(located.detail["rows"])
-    rows: list[list[str]] = []
-    for line, action in zip(lines, actions, strict=True):
-        rows += _build_row(split_row(line), action, target)
     prefix = located.detail["prefix"]
     newline = "\r\n" if "\r\n" in text else "\n"
-    aligned = len({len(line.rstrip()) for line in lines[1:]} | {len(prefix) + len(lines[0].rstrip())}) == 1
-    return (newline + prefix).join(_format_rows(rows, aligned=aligned))
+    widths = {len(line.removeprefix(prefix).rstrip()) for line in lines}
+    built = [(line, _build_row(split_row(line), action, target)) for line, action in zip(lines, actions, strict=True)]
+    if len(widths) == 1:
+        return (newline + prefix).join(_format_rows([row for _, rows in built for row in rows]))
+    return (newline + prefix).join(_respell(line.removeprefix(prefix), row) for line, rows in built for row in rows)
+
+
+def _respell(line: str, cells: list[str]) -> str:
+    """Return a row of a table that nobody aligned, with its own blanks and other cells."""
+    before = re.split(r"(?<!\\)\|", line.strip().removeprefix("|").removesuffix("|"))
+    spelled = [
+        old if old.strip() == new else old.replace(old.strip(), new, 1) for old, new in zip(before, cells, strict=True)
+    ]
+    return (
+        ("|" if line.lstrip().startswith("|") else "")
+        + "|".join(spelled)
+        + ("|" if line.rstrip().endswith("|") else "")
+    )
 
 
 def _build_row(cells: list[str], action: str, target: TargetCoordinates) -> list[list[str]]:
@@ -142,18 +158,19 @@ def _credential_row(cells: list[str], name: str) -> list[str]:
 
 
 def _is_about_source(cell: str) -> bool:
-    return names_source(cell) or _LEFT.search(cell) is not None or re.search(r"\bstate\b", cell, re.I) is not None
+    return (
+        names_source(cell) or _LEFT.search(cell) is not None or re.search(r"\bstate\b", cell, re.IGNORECASE) is not None
+    )
 
 
-def _format_rows(rows: list[list[str]], *, aligned: bool) -> list[str]:
+def _format_rows(rows: list[list[str]]) -> list[str]:
     columns = max(len(row) for row in rows)
-    widths = [max([3, *(len(row[i]) for j, row in enumerate(rows) if j != 1 and i < len(row))]) for i in range(columns)]
+    texts = [row for index, row in enumerate(rows) if index != 1]
+    widths = [max(3, *(len(row[column]) for row in texts if column < len(row))) for column in range(columns)]
     lines: list[str] = []
     for index, row in enumerate(rows):
-        if index == 1:
-            cells = [_rule(cell, width if aligned else max(len(cell), 3)) for cell, width in zip(row, widths, strict=False)]
-        else:
-            cells = [cell.ljust(width) if aligned else cell for cell, width in zip(row, widths, strict=False)]
+        filled = zip(row, widths, strict=False)
+        cells = [_rule(cell, width) if index == 1 else cell.ljust(width) for cell, width in filled]
         lines.append("| " + " | ".join(cells) + " |")
     return lines
 

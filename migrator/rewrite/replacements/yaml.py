@@ -3,13 +3,18 @@
 What ``detail`` of a run of variables means is said in ``rewrite.yaml_variables``.
 """
 
+import json
+from dataclasses import replace
+from typing import Any
+
 from migrator.rewrite.claims import names_source
 from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
 from migrator.rewrite.replacements import shell
 from migrator.rewrite.replacements.claims import build_text
 from migrator.rewrite.replacements.comments import build_comment
-from migrator.rewrite.replacements.embedded import Build, build_embedded
+from migrator.rewrite.replacements.embedded import Build, NothingLeftError, build_embedded
 from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY, CannotReplaceError
+from migrator.rewrite.spans import Span
 
 _COMMENT = f"# The state backend (S3) reads {ACCESS_KEY} and {SECRET_KEY}: masked CI/CD variables"
 
@@ -19,6 +24,8 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
 
     Raises: CannotReplaceError.
     """
+    if "items" in located.detail:
+        return _build_items(located, text, target)
     if "embedded" in located.detail:
         return build_embedded(located, text, target, _builder)
     if located.kind is ReferenceKind.CI_VARIABLE and "emptied" in located.detail:
@@ -26,6 +33,21 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
     if located.kind is ReferenceKind.BACKEND_COMMENT:
         return _build_comment(located, text, target)
     raise CannotReplaceError(f"{located.kind} has no replacement in YAML")
+
+
+def _build_items(located: Located, text: str, target: TargetCoordinates) -> str:
+    """Return list items around their new text; nothing for those whose new text is nothing."""
+    return "".join(_build_item(item, located, text, target) for item in json.loads(located.detail["items"]))
+
+
+def _build_item(item: dict[str, Any], located: Located, text: str, target: TargetCoordinates) -> str:
+    (first, last), (start, end) = item["lines"], item["span"]
+    detail = {name: value for name, value in located.detail.items() if name != "items"} | {"embedded": item["embedded"]}
+    try:
+        new = build_embedded(replace(located, span=Span(start, end), detail=detail), text, target, _builder)
+    except NothingLeftError:
+        return ""
+    return text[first:start] + new + text[end:last]
 
 
 def _builder(language: str) -> Build:

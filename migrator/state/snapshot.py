@@ -14,17 +14,19 @@ import msgspec
 from migrator.errors import InvalidStateError
 
 NEWEST_VERSION = 4
+HIGHEST_SERIAL = 2**64 - 1
 
 
+# Go reads null as the zero value, so OpenTofu accepts it wherever another tool wrote it.
 class _Resource(msgspec.Struct):
-    instances: list[msgspec.Raw] = []
+    instances: list[msgspec.Raw] | None = None
 
 
 class _Document(msgspec.Struct):
     serial: int
-    lineage: str = ""
+    lineage: str | None = None
     version: int | None = None
-    resources: list[_Resource] = []
+    resources: list[_Resource] | None = None
     encryption_version: str | None = None
 
 
@@ -66,16 +68,18 @@ def read_snapshot(data: bytes) -> Snapshot:
         raise InvalidStateError("the document is not OpenTofu state: no JSON object with a numeric serial") from None
     encrypted = bool(document.encryption_version)
     check_version(document.version, encrypted=encrypted)
-    if document.serial < 0:
-        raise InvalidStateError(f"the document's serial is negative: {document.serial}")
+    if not 0 <= document.serial <= HIGHEST_SERIAL:
+        raise InvalidStateError(f"the document's serial is negative or beyond 64 bits: {document.serial}")
     return Snapshot(
         data=data,
         version=document.version,
         serial=document.serial,
-        lineage=document.lineage,
+        lineage=document.lineage or "",
         sha256=digest_of(data),
         md5=hashlib.md5(data, usedforsecurity=False).hexdigest(),
-        resource_count=None if encrypted else sum(len(resource.instances) for resource in document.resources),
+        resource_count=None
+        if encrypted
+        else sum(len(resource.instances or ()) for resource in document.resources or ()),
         encrypted=encrypted,
     )
 

@@ -62,6 +62,13 @@ class JournalError(CheckFailedError):
     """A journal or blob does not hold what it must: its hash chain or its digest is broken."""
 
 
+class JournalWriteError(JournalError):
+    """A record or blob could not be made durable, so the run stopped there: nothing was attempted without a record."""
+
+    exit_code = 5
+    default_hint = "make room on the disk, or make it writable; then run the command again"
+
+
 class RefusedError(MigratorError):
     """A safety rule forbids the effect; it was not attempted."""
 

@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from migrator.errors import JournalError
+from migrator.errors import JournalError, JournalWriteError
 from migrator.journal.durable import make_private_directory, sync_directory, write_durably
 
 
@@ -17,7 +17,7 @@ class BlobStore:
     def write(self, data: bytes) -> str:
         """Keep ``data`` durably and return its sha256 (lower-case hex).
 
-        Raises: JournalError when it cannot be kept.
+        Raises: JournalWriteError when it cannot be kept.
         """
         digest = hashlib.sha256(data).hexdigest()
         try:
@@ -25,7 +25,7 @@ class BlobStore:
             if not self.has(digest):
                 write_durably(self._directory / digest, data)
         except OSError as error:
-            raise JournalError(f"a blob cannot be kept: {error.strerror}", where=str(self._directory)) from None
+            raise JournalWriteError(f"a blob cannot be kept: {error.strerror}", where=str(self._directory)) from None
         return digest
 
     def read(self, digest: str) -> bytes:

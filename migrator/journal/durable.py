@@ -24,7 +24,7 @@ def write_durably(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
             stream.flush()
             os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
-        os.rename(temporary, path)
+        temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

@@ -69,27 +69,25 @@ class RunView:
         key = (record.step, record.unit)
         match record.kind:
             case RecordKind.RUN:
-                self.run_id = str(record.body["run"])
-                self.plan_digest = str(record.body["plan"])
+                self.run_id = str(record.body.get("run", ""))
+                self.plan_digest = str(record.body.get("plan", ""))
                 self.started_at = record.at
             case RecordKind.INTENT:
                 # A new intent for a step that was settled as not done starts it afresh.
-                self.steps[key] = StepView(
-                    step=record.step, unit=record.unit, intent=record.body, number=record.number
-                )
+                self.steps[key] = StepView(step=record.step, unit=record.unit, intent=record.body, number=record.number)
                 self.stopped = None
             case RecordKind.DONE | RecordKind.UNDO_INTENT | RecordKind.UNDONE:
                 self.steps[key] = _advance(self.step(*key), record)
                 self.stopped = None
             case RecordKind.BARRIER:
-                self.barriers.append(str(record.body["barrier"]))
+                self.barriers.append(str(record.body.get("barrier", "")))
             case RecordKind.ROLLBACK:
                 self.rolling_back = True
                 self.outcome = None
             case RecordKind.STOPPED:
                 self.stopped = record.body
             case RecordKind.OUTCOME:
-                self.outcome = str(record.body["outcome"])
+                self.outcome = str(record.body.get("outcome", ""))
                 self.stopped = None
 
 

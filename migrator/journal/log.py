@@ -4,7 +4,8 @@ Threads share one log. Each writes its line under a lock and then waits until a 
 written before it (group commit), so durability costs the same however many states move at once.
 
 A torn last line (no newline) belongs to a write that never returned: its effect was never attempted, so it is dropped.
-Any other damage stops everything: ``JournalError``.
+Any other damage stops everything: ``JournalError``. After one failed write or sync the log takes no further record: the
+kernel reports a lost page once, so a later sync that succeeds proves nothing about what was written before.
 """
 
 import os
@@ -12,7 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from migrator.errors import JournalError
+from migrator.errors import JournalError, JournalWriteError
 from migrator.journal.durable import PRIVATE_FILE, sync_directory
 from migrator.journal.record import GENESIS, Body, Record, RecordKind, decode_record, encode_record
 
@@ -33,40 +34,53 @@ def _read(path: Path) -> tuple[tuple[Record, ...], str, int]:
         return (), GENESIS, 0
     except OSError as error:
         raise JournalError(f"the journal cannot be read: {error.strerror}", where=str(path)) from None
-    whole = data.rfind(b"\n") + 1
+    *lines, tail = data.split(b"\n")
     records: list[Record] = []
     previous = GENESIS
-    for number, line in enumerate(data[:whole].splitlines(), 1):
+    for number, line in enumerate(lines, 1):
         try:
             record, previous = decode_record(line, previous, number)
         except JournalError as error:
-            raise JournalError(
-                error.message,
-                where=f"{path}:{number}",
-                now="nothing was touched; what the backends hold is unchanged",
-                hint="restore the file from a backup; the blobs beside it still hold every captured document",
-            ) from None
+            raise _damaged(error.message, path, number) from None
         records.append(record)
-    return tuple(records), previous, whole
+    if _is_whole(tail[:-1], previous, len(lines) + 1):
+        # Dropping it would forget an effect: a write that was cut short cannot leave a byte behind its record.
+        raise _damaged("the end of the journal's last line is damaged", path, len(lines) + 1)
+    return tuple(records), previous, len(data) - len(tail)
+
+
+def _is_whole(line: bytes, previous: str, number: int) -> bool:
+    try:
+        decode_record(line, previous, number)
+    except JournalError:
+        return False
+    return True
+
+
+def _damaged(message: str, path: Path, number: int) -> JournalError:
+    return JournalError(
+        message,
+        where=f"{path}:{number}",
+        now="nothing was touched; what the backends hold is unchanged",
+        hint="restore the file from a backup; the blobs beside it still hold every captured document",
+    )
 
 
 class Log:
-    """An open log. ``records`` are all that are durable, in order."""
+    """An open log."""
 
     def __init__(self, path: Path, clock: Callable[[], str]) -> None:
         """Open or create the log at ``path``; ``clock`` gives RFC 3339 UTC text.
 
-        Raises: JournalError, OSError.
+        Raises: JournalError.
         """
         records, self._previous, whole = _read(path)
         self._records = list(records)
         self._clock = clock
-        created = not path.exists()
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
-        self._descriptor = os.open(path, flags, PRIVATE_FILE)
-        os.ftruncate(self._descriptor, whole)
-        if created:
-            sync_directory(path.parent)
+        try:
+            self._descriptor = _open(path, whole)
+        except OSError as error:
+            raise JournalWriteError(f"the journal cannot be opened: {error.strerror}", where=str(path)) from None
         self._write_lock = threading.Lock()
         self._sync_lock = threading.Lock()
         self._written = len(self._records)
@@ -76,16 +90,16 @@ class Log:
     @property
     def records(self) -> Sequence[Record]:
         """Every record so far, oldest first."""
-        return self._records
+        with self._write_lock:
+            return tuple(self._records)
 
     def append(self, kind: RecordKind, body: Body, *, step: str = "", unit: str = "") -> Record:
         """Write one record and return when it is durable.
 
-        Raises: JournalError when it could not be made durable; the log then refuses every further record.
+        Raises: JournalWriteError when it could not be made durable; the log then refuses every further record.
         """
         with self._write_lock:
-            if self._broken:
-                raise JournalError("the journal could not be written before; nothing more is attempted")
+            self._check_intact()
             record = Record(
                 number=self._written + 1, at=self._clock(), kind=kind, step=step, unit=unit, body=dict(body)
             )
@@ -96,6 +110,7 @@ class Log:
             self._written += 1
         with self._sync_lock:
             if self._synced < record.number:
+                self._check_intact()
                 covered = self._written
                 self._guarded(lambda: os.fdatasync(self._descriptor))
                 self._synced = covered
@@ -105,13 +120,30 @@ class Log:
         """Close the file. Everything appended is durable already."""
         os.close(self._descriptor)
 
+    def _check_intact(self) -> None:
+        if self._broken:
+            raise JournalWriteError("the journal could not be written before; nothing more is attempted")
+
     def _guarded(self, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
             # After a failed write or sync nobody knows what the disk holds: go no further.
             self._broken = True
-            raise JournalError(f"the journal cannot be written: {error.strerror}") from None
+            raise JournalWriteError(f"the journal cannot be written: {error.strerror}") from None
+
+
+def _open(path: Path, length: int) -> int:
+    created = not path.exists()
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, PRIVATE_FILE)
+    try:
+        os.ftruncate(descriptor, length)
+        if created:
+            sync_directory(path.parent)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

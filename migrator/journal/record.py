@@ -63,9 +63,10 @@ def decode_record(line: bytes, previous: str, number: int) -> tuple[Record, str]
         document = msgspec.json.decode(line)
         digest = document.pop("hash")
         record = msgspec.convert(document, Record)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, AttributeError, KeyError, TypeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, AttributeError, KeyError, TypeError):
         raise JournalError(f"line {number} of the journal cannot be read") from None
-    if digest != _digest(document, previous) or record.number != number:
+    written = _encoder.encode({**document, "hash": digest})
+    if digest != _digest(document, previous) or record.number != number or written != line:
         raise JournalError(f"line {number} of the journal is not what was written: its hash does not hold")
     return record, digest
 

@@ -79,8 +79,14 @@ class Home:
         Raises: ConfigurationError when it cannot be created, or is a link that leads elsewhere.
         """
         try:
-            if self.path.is_symlink():
-                raise ConfigurationError(f"{HOME} is a symbolic link; refusing to follow it", where=str(self.path))
+            for path in (self.path, self.path / "runs"):
+                if path.is_symlink():
+                    raise ConfigurationError(
+                        f"{path.relative_to(self.path.parent)} is a symbolic link; refusing to follow it",
+                        where=str(path),
+                        now="nothing was touched",
+                        hint="remove the link",
+                    )
             make_private_directory(self.path)
             ignore = self.path / ".gitignore"
             if not ignore.exists():
@@ -131,11 +137,16 @@ class Home:
     def locked(self) -> Iterator[None]:
         """Hold the repository against other processes of this program; the kernel gives it back if we die.
 
-        Raises: RefusedError when another process holds it.
+        Raises: RefusedError when another process holds it, ConfigurationError when the lock file cannot be opened.
         """
         self.prepare()
         path = self.path / "lock"
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)
+        except OSError as error:
+            raise ConfigurationError(
+                f"the lock file cannot be opened: {error.strerror}", where=str(path), now="nothing was touched"
+            ) from None
         try:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -27,7 +27,7 @@ class SourceSettings:
 
     project: int | str
     url: str = ""
-    token_env: str = "GITLAB_TOKEN"
+    token_env: str = "GITLAB_TOKEN"  # noqa: S105 - a name, not a secret
     username: str | None = None
     ca_bundle: str | None = None
 
@@ -42,7 +42,7 @@ class TargetSettings:
     key: str = DEFAULT_KEY
     path_style: bool = True
     access_key_env: str = "AWS_ACCESS_KEY_ID"
-    secret_key_env: str = "AWS_SECRET_ACCESS_KEY"
+    secret_key_env: str = "AWS_SECRET_ACCESS_KEY"  # noqa: S105 - a name, not a secret
     session_token_env: str | None = None
     ca_bundle: str | None = None
     profile: str | None = None

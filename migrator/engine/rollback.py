@@ -57,7 +57,9 @@ def rollback(plan: Plan, run: Run) -> tuple[Carried, ...]:
         if not started:
             raise
         raise StoppedError(
-            error.message, where=error.where, now="the rollback is part-way; the journal is intact",
+            error.message,
+            where=error.where,
+            now="the rollback is part-way; the journal is intact",
             hint="migrator rollback",
         ) from error
     run.record(RecordKind.OUTCOME, {"outcome": Phase.ROLLED_BACK})
@@ -198,5 +200,3 @@ def _carried(plan: Plan, run: Run) -> tuple[Carried, ...]:
         for state, evidence in found
         if evidence is not None
     )
-
-

@@ -144,5 +144,3 @@ def _verify_file(file: PlannedFile, evidence: Evidence) -> Check:
 
 def _digest(head: Head) -> str | None:
     return digest_of(head.data) if head.presence is Presence.PRESENT else None
-
-

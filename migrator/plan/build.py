@@ -265,5 +265,3 @@ def _check_probe(probe: ProbeResult) -> list[Finding]:
             hint="use another store or version; or acknowledge unsafe-target in migrator.toml with a reason",
         )
     ]
-
-

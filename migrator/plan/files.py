@@ -97,11 +97,15 @@ def _rewrite(
         after = apply_edits(text, [Edit.at(edit.start, edit.end, edit.text) for edit in edits])
         check_result(path, text, after)
     except (ResultCheckError, OverlappingEditsError) as error:
-        return None, reports, Finding(
-            code="refused-file",
-            where=path,
-            message=f"the rewritten file would be wrong: {error}",
-            hint="change the file by hand first, or acknowledge refused-file in migrator.toml to leave it to people",
+        return (
+            None,
+            reports,
+            Finding(
+                code="refused-file",
+                where=path,
+                message=f"the rewritten file would be wrong: {error}",
+                hint="change the file by hand first, or acknowledge refused-file in migrator.toml to leave it to people",
+            ),
         )
     stacks = sorted({stack for reference in references for stack in reference.stacks})
     planned = PlannedFile(

@@ -22,9 +22,7 @@ def check_repository(plan: Plan, identity: str | None) -> None:
         )
 
 
-def check_files(
-    plan: Plan, digest_at: Callable[[str], str | None], *, allowed_post: Iterable[str] = ()
-) -> None:
+def check_files(plan: Plan, digest_at: Callable[[str], str | None], *, allowed_post: Iterable[str] = ()) -> None:
     """Check that every file to cut over is the one that the plan read; ``digest_at`` gives None for a missing file.
 
     Files in ``allowed_post`` may have been cut over already (a resumed run).
@@ -35,8 +33,7 @@ def check_files(
     changed = [
         file.path
         for file in plan.files
-        if (found := digest_at(file.path)) != file.pre_sha256
-        and not (file.path in post and found == file.post_sha256)
+        if (found := digest_at(file.path)) != file.pre_sha256 and not (file.path in post and found == file.post_sha256)
     ]
     if changed:
         more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""

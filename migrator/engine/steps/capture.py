@@ -64,5 +64,3 @@ class Capture:
 
     def _stale(self, what: str) -> StalePlanError:
         return StalePlanError(f"{self.state.name} changed after the plan was made: {what}", where=self.state.name)
-
-

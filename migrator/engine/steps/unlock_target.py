@@ -65,5 +65,3 @@ def held_target_lock(run: RunView, unit: str) -> str:
         return str(relocked.undo_intent["lock_id"])
     intent = run.step(StepKind.LOCK_TARGET, unit).intent
     return str(intent["lock_id"]) if intent and not relocked.evidence else ""
-
-

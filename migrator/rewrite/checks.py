@@ -6,6 +6,7 @@ A failed check means that a rewrite would break a file; nothing is written then.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from migrator.rewrite.hcl_json import is_json, read_json_backends
 from migrator.rewrite.just_file import Recipe, read_just
 from migrator.rewrite.locate_hcl import parse_hcl
 from migrator.rewrite.shell_source import Mask, ShellSource, mask_nothing
@@ -25,12 +26,15 @@ class ResultCheckError(ValueError):
 
 
 def check_hcl(text: str) -> None:
-    """Check that ``text`` is HCL.
+    """Check that ``text`` is HCL, in its native or its JSON syntax.
 
     Raises: ResultCheckError.
     """
     try:
-        parse_hcl(text)
+        if is_json(text):
+            list(read_json_backends(text))
+        else:
+            parse_hcl(text)
     except UnparsableError as error:
         raise ResultCheckError(f"the rewritten file is not HCL: {error}") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from migrator.rewrite.address import read_address
 from migrator.rewrite.claims import comment_groups, may_name_source, names_source
+from migrator.rewrite.hcl_json import JsonBackend, is_json, read_json_backends
 from migrator.rewrite.http_arguments import HTTP_ARGUMENTS
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
@@ -71,6 +72,8 @@ def read_hcl(text: str) -> HclFile:
 
     Raises: UnparsableError with line and column (``rewrite.unparsable``).
     """
+    if is_json(text):
+        return HclFile(backends=tuple(_from_json(one) for one in read_json_backends(text)))
     if not _MATTERS.search(text):
         return HclFile()
     reader = _Reader(text)
@@ -102,6 +105,17 @@ def read_hcl(text: str) -> HclFile:
     )
 
 
+def _from_json(one: JsonBackend) -> BackendBlock:
+    def attribute(value: object) -> Attribute:
+        literal = value if isinstance(value, str) else None
+        return Attribute(span=one.span, expression_span=one.span, expression=f'"{value}"', value=literal)
+
+    attributes = {name: attribute(value) for name, value in one.arguments.items() if name != "//"}
+    return BackendBlock(
+        type=one.type, span=one.span, terraform_span=one.terraform_span, attributes=MappingProxyType(attributes)
+    )
+
+
 def locate_hcl(text: str) -> tuple[Located, ...]:
     """Return the references in ``text``, in order of position; a text without any is not parsed.
 
@@ -109,8 +123,11 @@ def locate_hcl(text: str) -> tuple[Located, ...]:
 
     Raises: UnparsableError with line and column.
     """
-    file = read_hcl(text) if _BLOCK_MATTERS.search(text) else HclFile()
-    located = [_locate_backend(block, text) for block in file.backends if block.type == "http"]
+    json_syntax = is_json(text)
+    matters = _BLOCK_MATTERS.search(text) or (json_syntax and '"backend"' in text)
+    file = read_hcl(text) if matters else HclFile()
+    syntax = "json" if json_syntax else "hcl"
+    located = [_locate_backend(block, syntax) for block in file.backends if block.type == "http"]
     located += [_locate_remote_state(one) for one in file.remote_states if _reads_http(one)]
     taken = [one.span for one in located]
     comments = [*comment_groups(text, "#"), *comment_groups(text, "//")]
@@ -229,8 +246,8 @@ def _literal(raw: str) -> str | None:
     return raw[1:-1].replace('\\"', '"').replace("\\\\", "\\").replace("$${", "${")
 
 
-def _locate_backend(block: BackendBlock, text: str) -> Located:
-    detail = {"language": "hcl"}
+def _locate_backend(block: BackendBlock, syntax: str) -> Located:
+    detail = {"language": "hcl", "syntax": syntax}
     state: str | None = None
     problem: str | None = None
     unknown = [name for name in block.attributes if name not in HTTP_ARGUMENTS]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from migrator.rewrite.claims import comment_groups, may_name_source, names_source
 from migrator.rewrite.just_file import Assignment, Dependency, JustFile, Recipe, read_just
@@ -48,18 +49,7 @@ def _locate_recipe(text: str, file: JustFile, recipe: Recipe, addresses: Mapping
     else:
         for line in _logical_lines(text, recipe):
             for one in locate_shell(text, region=line, indent=recipe.indent, mask=mask_just, addresses=addresses):
-                yield _on_one_line(one)
-
-
-def _on_one_line(one: Located) -> Located:
-    return Located(
-        kind=one.kind,
-        span=one.span,
-        disposition=one.disposition,
-        reason=one.reason,
-        state=one.state,
-        detail=dict(one.detail) | {"one_line": "yes"},
-    )
+                yield replace(one, detail=dict(one.detail) | {"one_line": "yes"})
 
 
 def _logical_lines(text: str, recipe: Recipe) -> Iterator[Span]:

@@ -6,6 +6,7 @@ of a state that no rule knows is reported, never dropped. What this deliberately
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,27 @@ def locate_shell(
     located += locate_reads(scope, [one.span for one in located])
     located += _locate_words(scope, [one.span for one in located])
     located = _locate_addresses(scope, located)
-    return tuple(sorted(_keep_what_is_read(text, located), key=lambda one: one.span))
+    ordered = sorted(_keep_what_is_read(text, located), key=lambda one: one.span)
+    return tuple(_join_touching(ordered))
+
+
+def _join_touching(ordered: Iterable[Located]) -> Iterator[Located]:
+    """Join removals that touch, so that a removal has one place to be put back to."""
+    held: Located | None = None
+    for one in ordered:
+        if held is not None and _is_removal(held) and _is_removal(one) and held.span.end == one.span.start:
+            held = replace(held, span=Span(held.span.start, one.span.end))
+            continue
+        if held is not None:
+            yield held
+        held = one
+    if held is not None:
+        yield held
+
+
+def _is_removal(one: Located) -> bool:
+    export = one.kind is ReferenceKind.ENVIRONMENT_EXPORT and one.disposition is Disposition.REWRITE
+    return export and one.detail.get("instead") == "" and one.detail.get("credentials", "no") == "no"
 
 
 def _without_overlaps(found: Iterable[Located]) -> list[Located]:
@@ -191,13 +212,7 @@ def _keep_what_is_read(text: str, located: Sequence[Located]) -> Iterator[Locate
     )
     for one in located:
         if read and one.kind is ReferenceKind.ENVIRONMENT_EXPORT and one.disposition is Disposition.REWRITE:
-            yield Located(
-                kind=one.kind,
-                span=one.span,
-                disposition=Disposition.REPORT,
-                reason="sets variables of the http backend that another command reads",
-                state=one.state,
-                detail=one.detail,
-            )
+            reason = "sets variables of the http backend that another command reads"
+            yield replace(one, disposition=Disposition.REPORT, reason=reason)
         else:
             yield one

@@ -106,8 +106,8 @@ def test_hcl_is_formatted_as_the_program_wants(case: Path, target: TargetCoordin
     assert program is not None, "neither tofu nor terraform is found: set TOFU"
     after = rewrite(case, target)
     check_hcl(after)
-    if "\r\n" in after:
-        return  # fmt wants LF in any file: not ours to change
+    if "\r\n" in after or case.name == "json_syntax":
+        return  # fmt wants LF in any file, and does not format JSON
     done = subprocess.run([program, "fmt", "-check", "-"], input=after, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -71,6 +71,15 @@ def test_a_claim_broken_over_lines_is_found() -> None:
     assert one.kind is ReferenceKind.BACKEND_COMMENT
 
 
+def test_the_json_syntax_is_read() -> None:
+    text = '{"terraform": [{"backend": {"http": {"address": "https://g/terraform/state/x"}}}]}'
+    (block,) = locate_hcl(text)
+    assert block.span.of(text) == '"http": {"address": "https://g/terraform/state/x"}'
+    assert block.state == "x"
+    with pytest.raises(UnparsableError):
+        locate_hcl('{"terraform": {"backend": ')
+
+
 def test_broken_hcl_names_the_place() -> None:
     with pytest.raises(UnparsableError) as raised:
         locate_hcl('terraform {\n  backend "http" {\n    address = \n  }\n}\n')

@@ -4,6 +4,7 @@ The s3 block never holds a credential and always locks (``use_lockfile``, OpenTo
 what an S3-compatible store without STS, IAM and an instance metadata service needs.
 """
 
+import json
 import re
 
 from migrator.rewrite.claims import comment_groups, names_source
@@ -56,6 +57,8 @@ def _quote(value: str) -> str:
 def _build_block(located: Located, text: str, target: TargetCoordinates) -> str:
     newline = "\r\n" if "\r\n" in text else "\n"
     indent = _indent_at(text, located.span.start)
+    if located.detail.get("syntax") == "json":
+        return _build_json(located, target).replace("\n", newline + indent)
     kept = _kept_comments(located.span.of(text))
     if target.style == "partial" and located.state is None:
         if not kept:
@@ -64,6 +67,20 @@ def _build_block(located: Located, text: str, target: TargetCoordinates) -> str:
     key = None if located.state is None else _build_key(located, target)
     lines = [*kept, *([] if key else _comment_on_key(target)), *align(build_arguments(target, key=key, lock=True))]
     return newline.join(['backend "s3" {', *(f"{indent}  {line}" for line in lines), f"{indent}}}"])
+
+
+def _build_json(located: Located, target: TargetCoordinates) -> str:
+    """Return ``"s3": {...}``; the JSON syntax has no comments, so that nothing says where the key comes from."""
+    if target.style == "partial" and located.state is None:
+        return '"s3": {}'
+    key = None if located.state is None else _build_key(located, target)
+    arguments: dict[str, object] = {"bucket": target.bucket}
+    if key is not None:
+        arguments["key"] = key
+    arguments |= {"region": target.region, "endpoints": {"s3": target.endpoint}}
+    arguments |= {"use_path_style": True} if target.path_style else {}
+    arguments |= {"use_lockfile": True} | dict.fromkeys(_SKIPPED, True)
+    return '"s3": ' + json.dumps(arguments, indent=2)
 
 
 def _comment_on_key(target: TargetCoordinates) -> list[str]:

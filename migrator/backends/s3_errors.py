@@ -70,6 +70,7 @@ _MEANINGS: Mapping[str, _Meaning] = {
     "AccessDenied": _DENIED,
     "AllAccessDisabled": _DENIED,
     "InvalidAccessKeyId": _KEY_UNKNOWN,
+    "XAdminUserNotFound": _KEY_UNKNOWN,  # versitygw 1.8
     "InvalidToken": _EXPIRED,
     "ExpiredToken": _EXPIRED,
     "TokenRefreshRequired": _EXPIRED,

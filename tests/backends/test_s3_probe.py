@@ -8,7 +8,7 @@ import pytest
 from migrator.backends.s3 import S3Target
 from migrator.backends.s3_probe import ConditionalDelete, TargetProbe, Verdict, probe_target
 from migrator.errors import BackendError, BackendUnreachableError
-from tests.backends.conftest import S3Place, build_target
+from tests.backends.conftest import REFUSES_OVER_DELETE_MARKERS, S3Place, build_target
 from tests.support.fault_proxy import Effect, Fault, FaultProxy
 from tests.support.unconditional_s3 import Flaw, FlawedS3
 
@@ -33,17 +33,21 @@ def test_real_servers_are_safe_and_are_left_as_they_were(place: S3Place) -> None
         verdict=Verdict.SAFE,
         reasons=(),
         conditional_delete=CONDITIONAL_DELETE[place.server.name],
-        versioning="unknown" if place.server.name == "versitygw" else "off",
+        versioning="off",
         race_winners=(1, 1, 1),
     )
     assert place.keys() == []
 
 
 def test_a_versioned_bucket_is_safe_and_said_to_be_versioned(place: S3Place) -> None:
-    if place.server.name != "versitygw":  # it keeps no versions unless started so
-        place.server.client().put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Enabled"})
-        found = probe(place.target)
-        assert (found.verdict, found.versioning) == (Verdict.SAFE, "enabled")
+    place.server.client().put_bucket_versioning(Bucket=place.bucket, VersioningConfiguration={"Status": "Enabled"})
+    found = probe(place.target)
+    assert found.versioning == "enabled"
+    if place.server.name in REFUSES_OVER_DELETE_MARKERS:
+        assert found.verdict is Verdict.UNSAFE
+        assert "a lock works once" in found.reasons[0]
+    else:
+        assert found.verdict is Verdict.SAFE
     assert place.keys() == []
 
 

@@ -120,9 +120,21 @@ def start_rustfs(program: Path, directory: Path) -> S3Server:
 
 def start_versitygw(program: Path, directory: Path) -> S3Server:
     port = free_port()
+    versions = directory.with_name(f"{directory.name}-versions")
+    versions.mkdir(parents=True, exist_ok=True)
     return _start(
         "versitygw",
-        [program, "--port", f"127.0.0.1:{port}", "--health", "/health", "posix", directory],
+        [
+            program,
+            "--port",
+            f"127.0.0.1:{port}",
+            "--health",
+            "/health",
+            "posix",
+            "--versioning-dir",
+            versions,
+            directory,
+        ],
         environment={"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
         directory=directory,
         endpoint=f"http://127.0.0.1:{port}",

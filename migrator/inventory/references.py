@@ -31,7 +31,9 @@ _MARKS = (b"TF_HTTP", b"terraform/state", b"itLab", b"itlab", b"ITLAB", b"backen
 _COMMANDS = (b"tofu", b"terraform", b"init")
 _WITH_COMMANDS = frozenset({FileKind.YAML, FileKind.JUST, FileKind.SHELL, FileKind.MARKDOWN})
 # What makes a file that no locator can read matter all the same.
-_CERTAIN = re.compile(rb"TF_HTTP_|terraform/state\b|backend\s*\"http\"|-backend-config|GITLAB_TOFU_|terraform_remote_state")
+_CERTAIN = re.compile(
+    r"TF_HTTP_|terraform/state\b|backend\s*\"http\"|-backend-config|GITLAB_TOFU_|terraform_remote_state"
+)
 
 _LOCATORS: dict[FileKind, Callable[[str], tuple[Located, ...]]] = {
     FileKind.JUST: locate_just,
@@ -74,14 +76,16 @@ class _ReferenceReader:
             return
         text = self._tree.read_text(path)
         if text is None:
-            if _CERTAIN.search(data) and b"\0" not in data:
-                yield self._build_undecodable(path, data)
+            if b"\0" not in data:
+                yield from self._read_undecodable(path, data)
             return
-        for located in self._locate(path, kind, text, data):
+        # Of equal length, so that positions stay: grammars know no byte order mark.
+        plain = "\n" + text[1:] if text.startswith("\ufeff") else text
+        for located in self._locate(path, kind, plain):
             yield self._build(path, text, located)
         yield from self._read_json_blocks(path, kind, text)
 
-    def _locate(self, path: str, kind: FileKind, text: str, data: bytes) -> Iterable[Located]:
+    def _locate(self, path: str, kind: FileKind, text: str) -> Iterable[Located]:
         if is_history(path):
             reason = "history: says what was true when it was written"
             return [replace(one, disposition=Disposition.KEEP, reason=reason) for one in locate_text(text)]
@@ -91,7 +95,7 @@ class _ReferenceReader:
                 return locate_yaml(text, inherited=others)
             return _LOCATORS[kind](text)
         except UnparsableError as error:
-            return _report_unparsable(text, kind, error) if _CERTAIN.search(data) or locate_text(text) else []
+            return _report_unparsable(text, kind, error)
 
     def _build(self, path: str, text: str, located: Located) -> Reference:
         place = build_place(path, text, located.span)
@@ -144,23 +148,20 @@ class _ReferenceReader:
     def _build_unreadable(self, path: str, message: str) -> Reference:
         return self._build(path, "", _report(ReferenceKind.STATE_URL, Span(0, 0), message))
 
-    def _build_undecodable(self, path: str, data: bytes) -> Reference:
+    def _read_undecodable(self, path: str, data: bytes) -> Iterator[Reference]:
         text = data.decode("latin-1")
-        mark = _CERTAIN.search(data)
-        span = Span(*mark.span()) if mark else Span(0, 0)
-        return self._build(path, text, _report(ReferenceKind.STATE_URL, span, "names the source, but is not UTF-8"))
+        if found := _CERTAIN.search(text):
+            reason = "names the source, but the file is not UTF-8"
+            yield self._build(path, text, _report(ReferenceKind.STATE_URL, Span(*found.span()), reason))
 
 
 def _report_unparsable(text: str, kind: FileKind, error: UnparsableError) -> list[Located]:
-    """Return what the search for any text finds, as reports that say why; the line of the error when it finds nothing."""
+    """Return what the search for any text finds, as reports that say why; else the first certain sign of the source."""
     reason = f"cannot be parsed: line {error.line}: {error.reason}"
     found = [replace(one, disposition=Disposition.REPORT, reason=reason) for one in locate_text(text)]
-    if found:
-        return found
-    start = sum(len(line) + 1 for line in text.split("\n")[: error.line - 1])
-    end = text.find("\n", start)
-    span = Span(min(start, len(text)), len(text) if end < 0 else end)
-    return [_report(_UNPARSED_KINDS.get(kind, ReferenceKind.STATE_URL), span, reason)]
+    if not found and (sign := _CERTAIN.search(text)):
+        found = [_report(_UNPARSED_KINDS.get(kind, ReferenceKind.STATE_URL), Span(*sign.span()), reason)]
+    return found
 
 
 def _report(kind: ReferenceKind, span: Span, reason: str) -> Located:

@@ -20,7 +20,7 @@ def test_blocks_are_found_with_their_labels_and_nothing_inside_of_expressions():
 
 @pytest.mark.parametrize(
     "value",
-    ["<<EOT\n}{ \"\nEOT\n", "<<-EOT\n  terraform {\n  EOT\n", '"a\\"}"', '"$${not}"', '"%{ if x }{%{ endif }"', "[\n1,\n]", "f(\n{})"],
+    ['<<EOT\n}{ "\nEOT\n', "<<-EOT\n  terraform {\n  EOT\n", '"a\\"}"', '"$${not}"', '"%{ if x }{%{ endif }"', "[\n1,\n]", "f(\n{})"],
 )
 def test_brackets_in_values_do_not_end_a_block(value: str):
     text = f"resource a b {{\n  x = {value}\n  y = 1\n}}\nmodule m {{}}\n"

@@ -58,8 +58,19 @@ class S3Server:
         )
 
     def create_bucket(self, name: str, *, versioning: bool = False) -> None:
+        """Create it, waiting for a server that is healthy before it can write (RustFS answers 503 for a moment)."""
+        from botocore.exceptions import ClientError
+
         client = self.client()
-        client.create_bucket(Bucket=name)
+        end = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                client.create_bucket(Bucket=name)
+                break
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 503 or time.monotonic() > end:
+                    raise
+                time.sleep(0.1)
         if versioning:
             client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
 

@@ -14,6 +14,7 @@ from migrator.rewrite.spans import Span
 
 _MARKS = re.compile(r"TF_HTTP_|/terraform/state\b|gitlab|http[ -]backend|backend[ -]\"http", re.IGNORECASE)
 _TRACE = re.compile(r"TF_HTTP_\w*|/terraform/state(?:/|\b)")
+_END_OF_ADDRESS = re.compile(r"[\s\"'`)\],;]|\.(?:\s|$)")
 
 
 def locate_text(text: str) -> tuple[Located, ...]:
@@ -79,7 +80,8 @@ def _report_trace(text: str, trace: re.Match[str], spans: list[Span]) -> Located
         reason = f"{trace.group()} configures the http backend; no rule knows this place"
         return _located(ReferenceKind.ENVIRONMENT_READ, span, Disposition.REPORT, reason)
     reason = "an address of GitLab's state API; no rule knows this place"
-    return _located(ReferenceKind.STATE_URL, span, Disposition.REPORT, reason, state=read_address(span.of(text)).state)
+    address = _END_OF_ADDRESS.split(span.of(text), maxsplit=1)[0]
+    return _located(ReferenceKind.STATE_URL, span, Disposition.REPORT, reason, state=read_address(address).state)
 
 
 def _located(

@@ -18,9 +18,10 @@ from migrator.rewrite.unparsable import UnparsableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tree_sitter import Node
+    from tree_sitter import Node, Parser
 
 _DEEPEST = 150  # of nested collections; real files stay below 20
+_LONGEST_FLOW = 8  # lines of a collection in brackets, for finding the line of an error
 _STYLES = {
     "plain_scalar": "plain",
     "single_quote_scalar": "single",
@@ -121,11 +122,11 @@ def read_yaml_tree(text: str) -> YamlTree:
     from tree_sitter import Language, Parser
     from tree_sitter_yaml import language
 
+    parser = Parser(Language(language()))
     data = text.encode()
-    root = Parser(Language(language())).parse(data).root_node
+    root = parser.parse(data).root_node
     if root.has_error:
-        row, column = _first_error(root).start_point
-        raise UnparsableError(row + 1, column + 1, "this is not YAML")
+        raise UnparsableError(_find_broken_line(data, parser), 1, "this is not YAML")
     reader = _Reader(text, data)
     documents = [reader.read(child, depth=0) for child in root.named_children if child.type == "document"]
     return YamlTree(
@@ -149,11 +150,21 @@ def walk_yaml(node: YamlNode | None) -> Iterator[YamlNode]:
             yield from walk_yaml(item)
 
 
-def _first_error(node: Node) -> Node:
-    for child in node.children:
-        if child.has_error:
-            return _first_error(child)
-    return node
+def _find_broken_line(data: bytes, parser: Parser) -> int:
+    """Return the line after the longest beginning that is YAML: the parser's own error nodes start far above it."""
+    lines = data.split(b"\n")
+
+    def is_good(count: int) -> bool:
+        return not parser.parse(b"\n".join(lines[:count]) + b"\n").root_node.has_error
+
+    good, bad = 0, len(lines)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        # A beginning that ends within brackets or quotes is not YAML yet: look a little further.
+        ahead = (count for count in range(middle, min(middle + _LONGEST_FLOW, bad)) if is_good(count))
+        found = next(ahead, None)
+        good, bad = (good, middle) if found is None else (found, bad)
+    return bad if lines[bad - 1].strip() else max(good, 1)
 
 
 class _Reader:

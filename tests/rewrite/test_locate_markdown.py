@@ -1,0 +1,100 @@
+import pytest
+from hypothesis import given
+
+from migrator.rewrite.locate_markdown import locate_markdown
+from migrator.rewrite.reference import Disposition, ReferenceKind
+from migrator.rewrite.replacements import build_edits
+from migrator.rewrite.spans import apply_edits
+from tests.rewrite.fragments import ADDRESS, TARGET, TEXTS, check_references
+
+
+@given(TEXTS)
+def test_any_text_is_located(text: str) -> None:
+    check_references(text, locate_markdown(text))
+
+
+def rewrite(text: str) -> str:
+    return apply_edits(text, build_edits(locate_markdown(text), text, TARGET))
+
+
+def test_a_sentence_broken_over_lines_is_one_claim() -> None:
+    assert rewrite("Stacks use the OpenTofu\nHTTP state backend.\n") == "Stacks use the OpenTofu s3 backend.\n"
+
+
+def test_other_sentences_of_the_paragraph_stay() -> None:
+    text = "Run `just`. State is stored in GitLab. Then plan.\n"
+    assert rewrite(text) == "Run `just`. State is stored in S3. Then plan.\n"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "State is encrypted at rest by GitLab.",
+        "Why GitLab: it keeps state with locking.",
+        "States are stored in the GitLab project of the overlay, never upstream.",
+        "Create a token with the Maintainer role and keep it as `TF_HTTP_PASSWORD`.",
+        "Isolation between teams comes from project permissions: no token reads another state.",
+        "GitLab state needs no S3 variables.",
+    ],
+)
+def test_a_sentence_that_says_more_is_reported(sentence: str) -> None:
+    found = locate_markdown(sentence + "\n")
+    assert found
+    assert {one.disposition for one in found} == {Disposition.REPORT}
+
+
+def test_a_report_proposes_a_sentence() -> None:
+    (one,) = locate_markdown("The token in TF_HTTP_PASSWORD is for the state in GitLab only, because of roles.\n")
+    assert "proposal" in one.reason
+    assert "AWS_ACCESS_KEY_ID" in one.reason
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\ntitle: State in GitLab\n---\n\nText.\n",
+        "The GitLab runners use `-backend=false` and have S3 buckets.\n",
+        "Names are `gitlab-runners-dev` for each state.\n",
+        "```python\nstate = gitlab\n```\n",
+        "Pods are in state `Failed`.\n",
+    ],
+)
+def test_lookalikes_are_no_reference(text: str) -> None:
+    assert locate_markdown(text) == ()
+
+
+def test_headings_are_reported_and_kept() -> None:
+    text = "# State in GitLab\n"
+    assert [one.disposition for one in locate_markdown(text)] == [Disposition.REPORT]
+    assert rewrite(text) == text
+
+
+@pytest.mark.parametrize("lead", ["", "> ", "   ", "> > "])
+def test_snippets_keep_what_stands_before_their_lines(lead: str) -> None:
+    opening = "1. x\n\n" if lead == "   " else ""
+    lines = ["```bash", f'tofu init -backend-config="address={ADDRESS}"', "tofu plan", "```"]
+    text = opening + "".join(f"{lead}{line}\n" for line in lines)
+    after = rewrite(text).removeprefix(opening).splitlines()
+    assert all(line.startswith(lead) for line in after)
+    assert after[1] == f'{lead}tofu init -reconfigure -backend-config="key=p/web-dev/terraform.tfstate"'
+    assert after[2:] == [f"{lead}tofu plan", f"{lead}```"]
+
+
+def test_an_init_without_settings_is_reported() -> None:
+    (init,) = locate_markdown("```bash\ncd stacks/web\ntofu init\n```\n")
+    assert (init.kind, init.disposition) == (ReferenceKind.BARE_INIT, Disposition.REPORT)
+
+
+def test_a_snippet_that_cannot_be_parsed_is_reported_line_by_line() -> None:
+    found = locate_markdown("```yaml\na: [TF_HTTP_ADDRESS\nb: TF_HTTP_PASSWORD\n```\n")
+    assert [one.disposition for one in found] == [Disposition.REPORT, Disposition.REPORT]
+
+
+def test_a_table_of_nothing_else_is_reported() -> None:
+    found = locate_markdown("| Variable | Value |\n| --- | --- |\n| `TF_HTTP_ADDRESS` | address |\n")
+    assert {one.disposition for one in found} == {Disposition.REPORT}
+
+
+def test_an_escaped_bar_stays_in_its_cell() -> None:
+    text = "| Name | Meaning |\n| --- | --- |\n| `a \\| b` | State is in GitLab |\n"
+    assert rewrite(text) == "| Name | Meaning |\n| --- | --- |\n| `a \\| b` | State is in S3 |\n"

@@ -18,6 +18,14 @@ _CAPTURE = re.compile(r"(\w+)=[\"']?\$\(.*\bstate\s+(?:list|pull)\b")
 _IF, _FI = re.compile(r"(?:^|[\s;])if\b(?!\s*:)"), re.compile(r"(?:^|[\s;])fi\b")
 _FARTHEST = 120  # lines: an if that has not ended by then is not one of shell
 
+_LATER = (
+    "reads state after an init elsewhere: init saved the password in .terraform, keys in the environment it does not, "
+    "so this needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of its own"
+)
+_FOLLOWED = (
+    "a repository that follows this one gets the s3 backend with its next pipeline, while its own pipeline still passes "
+    "flags of http, and its init stops"
+)
 _RUNNING_PROJECT = re.compile(r"CI_PROJECT_ID|CI_PROJECT_PATH|\{\{\s*\w*project\w*\s*\}\}|\$\{?\w*PROJECT\w*", re.IGNORECASE)
 _ADDRESSES = frozenset(
     {ReferenceKind.INIT_FLAGS, ReferenceKind.CI_VARIABLE, ReferenceKind.ENVIRONMENT_EXPORT, ReferenceKind.STATE_URL}
@@ -26,6 +34,12 @@ _SCOPE_LOST = (
     "this address holds the project that runs: GitLab keeps the states of each project apart, one bucket does not, "
     "so the key must begin with the project"
 )
+_SAVED_PASSWORD = re.compile(r"-backend-config[= ]+[\"']?password=")
+_READS_STATE = re.compile(
+    r"(?:^|[\s;&|(\"'`])(?:tofu|terraform|\{\{\s*\w*tofu\w*\s*\}\}|\$\{?TOFU[^\s}]*\}?)\"?(?:\s+-\S+)*\s+"
+    r"(?:plan|apply|destroy|refresh|output|state|import|show)\b"
+)
+_UPSTREAM = re.compile(r"\bUPSTREAM_(?:REF|BRANCH)\b[^\n]*\b(?:main|master|HEAD)\b")
 _STORAGE = re.compile(r"minio|rustfs|s3_bucket|seaweedfs|garage|ceph_object|object_?stor", re.IGNORECASE)
 
 
@@ -55,6 +69,50 @@ def find_lost_project_scope(evidence: Evidence) -> Iterator[tuple[Place, str]]:
     others = len({place.path for place in places}) - 1
     if places:
         yield places[0], _SCOPE_LOST + (f" (so do {others} other files)" if others else "")
+
+
+def find_reconfigured_inits(evidence: Evidence) -> Iterator[tuple[Place, str]]:
+    """Yield the first init that re-points a stack without offering to move its state."""
+    places = [
+        reference.place
+        for reference in evidence.references
+        if reference.kind in {ReferenceKind.INIT_FLAGS, ReferenceKind.BARE_INIT}
+        if "-reconfigure" in _statement(evidence, reference.place)
+    ]
+    if places:
+        others = f" ({len(places) - 1} more like it)" if len(places) > 1 else ""
+        yield places[0], f"-reconfigure never offers a migration: on an empty target the next plan creates everything{others}"
+
+
+def find_later_readers(evidence: Evidence) -> Iterator[tuple[Place, str]]:
+    """Yield, once for each file, a command that reads state without an init beside it, where init saved the password."""
+    if not any(
+        _SAVED_PASSWORD.search(_statement(evidence, one.place))
+        for one in evidence.references
+        if one.kind is ReferenceKind.INIT_FLAGS
+    ):
+        return
+    for path, text in evidence.texts(b"tofu", b"terraform", kinds=_SCRIPTS - {FileKind.TEXT}):
+        if path in evidence.survey.pipelines.files:
+            continue  # each job of GitLab initializes for itself, and sees the variables throughout
+        lines = enumerate(text.split("\n"), 1)
+        first = next((n for n, line in lines if not line.lstrip().startswith("#") and _READS_STATE.search(line)), None)
+        if first is not None:
+            yield build_line(path, first), _LATER
+
+
+def find_followed_upstream(evidence: Evidence) -> Iterator[tuple[Place, str]]:
+    """Yield where another repository takes these files at a moving reference."""
+    for path, text in evidence.texts(b"UPSTREAM_"):
+        for number, line in enumerate(text.split("\n"), 1):
+            if _UPSTREAM.search(line):
+                yield build_line(path, number), _FOLLOWED
+
+
+def _statement(evidence: Evidence, place: Place) -> str:
+    """Return the lines of a place and the one before: flags may begin one line below their command."""
+    lines = (evidence.tree.read_text_or_nothing(place.path) or "").split("\n")
+    return "\n".join(lines[max(0, place.start_line - 2) : place.end_line])
 
 
 def _is_scoped_by_project(evidence: Evidence, place: Place) -> bool:

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from migrator.inventory.hazard_commands import (
     find_circular_storage,
     find_empty_state_branches,
+    find_followed_upstream,
+    find_later_readers,
     find_lost_project_scope,
+    find_reconfigured_inits,
 )
 from migrator.inventory.hazard_evidence import Evidence
 from migrator.inventory.hazard_pipelines import (
@@ -76,6 +79,11 @@ CATALOGUE: tuple[HazardKind, ...] = (
         detect=find_saved_credentials,
     ),
     HazardKind(
+        code="credentials-needed-everywhere",
+        title="Commands that lived on the password that init saved need credentials of their own",
+        detect=find_later_readers,
+    ),
+    HazardKind(
         code="empty-state-branch",
         title="A script takes a state that it cannot read for an empty one, and acts on it",
         detect=find_empty_state_branches,
@@ -96,9 +104,19 @@ CATALOGUE: tuple[HazardKind, ...] = (
         detect=find_old_pipelines,
     ),
     HazardKind(
+        code="overlay-follows-upstream",
+        title="Repositories that follow this one at a moving reference get half of the change",
+        detect=find_followed_upstream,
+    ),
+    HazardKind(
         code="project-scope-lost",
         title="The project that runs a pipeline scopes its states; a bucket does not",
         detect=find_lost_project_scope,
+    ),
+    HazardKind(
+        code="reconfigure-skips-migration",
+        title="An init with -reconfigure points at the target without moving the state",
+        detect=find_reconfigured_inits,
     ),
     HazardKind(
         code="stale-ci-variables",

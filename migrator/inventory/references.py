@@ -28,8 +28,13 @@ from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
 
 _MARKS = (b"TF_HTTP", b"terraform/state", b"itLab", b"itlab", b"ITLAB", b"backend", b"GITLAB_TOFU", b"STATE_NAME")
-_COMMANDS = (b"tofu", b"terraform", b"init")
-_WITH_COMMANDS = frozenset({FileKind.YAML, FileKind.JUST, FileKind.SHELL, FileKind.MARKDOWN})
+# Words that matter in one language only: a bare init in a script, a claim about state in prose.
+_MORE_MARKS = {
+    FileKind.YAML: (b"tofu", b"terraform", b"init"),
+    FileKind.JUST: (b"init",),
+    FileKind.SHELL: (b"init",),
+    FileKind.MARKDOWN: (b"state", b"State", b"tofu init", b"terraform init"),
+}
 # What makes a file that no locator can read matter all the same.
 _CERTAIN = re.compile(
     r"TF_HTTP_|terraform/state\b|backend\s*\"http\"|-backend-config|GITLAB_TOFU_|terraform_remote_state"
@@ -38,14 +43,18 @@ _CERTAIN = re.compile(
 _LOCATORS: dict[FileKind, Callable[[str], tuple[Located, ...]]] = {
     FileKind.JUST: locate_just,
     FileKind.HCL: locate_hcl,
-    FileKind.HCL_JSON: locate_text,
+    FileKind.HCL_JSON: locate_hcl,
     FileKind.YAML: locate_yaml,
     FileKind.MARKDOWN: locate_markdown,
     FileKind.DOTENV: locate_dotenv,
     FileKind.SHELL: locate_shell,
     FileKind.TEXT: locate_text,
 }
-_UNPARSED_KINDS = {FileKind.HCL: ReferenceKind.BACKEND_BLOCK, FileKind.YAML: ReferenceKind.CI_VARIABLE}
+_UNPARSED_KINDS = {
+    FileKind.HCL: ReferenceKind.BACKEND_BLOCK,
+    FileKind.HCL_JSON: ReferenceKind.BACKEND_BLOCK,
+    FileKind.YAML: ReferenceKind.CI_VARIABLE,
+}
 
 
 def discover_references(
@@ -72,7 +81,7 @@ class _ReferenceReader:
             yield self._build_unreadable(path, str(error))
             return
         kind = find_kind(path, data)
-        if not any(mark in data for mark in (_MARKS + _COMMANDS if kind in _WITH_COMMANDS else _MARKS)):
+        if not any(mark in data for mark in (*_MARKS, *_MORE_MARKS.get(kind, ()))):
             return
         text = self._tree.read_text(path)
         if text is None:
@@ -83,7 +92,6 @@ class _ReferenceReader:
         plain = "\n" + text[1:] if text.startswith("\ufeff") else text
         for located in self._locate(path, kind, plain):
             yield self._build(path, text, located)
-        yield from self._read_json_blocks(path, kind, text)
 
     def _locate(self, path: str, kind: FileKind, text: str) -> Iterable[Located]:
         if is_history(path):
@@ -130,20 +138,6 @@ class _ReferenceReader:
     def _find_owner(self, path: str) -> Stack | None:
         owners = [stack for stack in self._stacks if stack.directory != "." and path.startswith(f"{stack.directory}/")]
         return max(owners, key=lambda stack: len(stack.directory), default=None)
-
-    def _read_json_blocks(self, path: str, kind: FileKind, text: str) -> Iterator[Reference]:
-        """Report http backend blocks in HCL's JSON syntax, which no locator edits."""
-        for stack in self._gitlab:
-            if kind is FileKind.HCL_JSON and stack.backend and stack.backend.place.path == path:
-                found = re.search(r'"backend"\s*:', text)
-                span = Span(*found.span()) if found else Span(0, len(text))
-                located = Located(
-                    kind=ReferenceKind.BACKEND_BLOCK,
-                    span=span,
-                    disposition=Disposition.REPORT,
-                    reason="a backend block in JSON syntax: change it to s3 by hand",
-                )
-                yield replace(self._build(path, text, located), place=stack.backend.place)
 
     def _build_unreadable(self, path: str, message: str) -> Reference:
         return self._build(path, "", _report(ReferenceKind.STATE_URL, Span(0, 0), message))

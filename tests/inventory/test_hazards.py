@@ -168,3 +168,19 @@ def test_storage_that_a_stack_creates(make_tree: MakeTree):
 def test_no_hazards_without_a_stack_in_gitlab(make_tree: MakeTree):
     files = {"stacks/attic/backend.tf": 'terraform {\n  required_version = ">= 1.6"\n  backend "s3" {}\n}\n'}
     assert discover_inventory(make_tree(files)).hazards == ()
+
+
+def test_reconfigure_and_the_password_that_init_saved(make_tree: MakeTree):
+    init = f"cd stacks/attic\ntofu init -reconfigure \\\n  -backend-config=address={ADDRESS}/a \\\n  -backend-config=password=$P\n"
+    files = {"init.sh": init, "token.sh": "cd stacks/attic\n# tofu output\ntofu output -raw x\n", "c.sh": "tofu fmt\n"}
+    assert hazards(make_tree, files, "reconfigure-skips-migration") == ["init.sh:3-4"]
+    assert hazards(make_tree, files, "credentials-needed-everywhere") == ["token.sh:3"]
+    without = {**files, "init.sh": init.replace("password", "username").replace("-reconfigure", "-input=false")}
+    assert hazards(make_tree, without, "reconfigure-skips-migration") == []
+    assert hazards(make_tree, without, "credentials-needed-everywhere") == []
+
+
+def test_a_moving_upstream(make_tree: MakeTree):
+    text = 'variables:\n  UPSTREAM_REF: "main"\n'
+    assert hazards(make_tree, {"docs/overlay.yml": text}, "overlay-follows-upstream") == ["docs/overlay.yml:2"]
+    assert hazards(make_tree, {"docs/overlay.yml": text.replace("main", "v1")}, "overlay-follows-upstream") == []

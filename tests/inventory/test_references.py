@@ -119,10 +119,10 @@ def test_crlf_and_byte_order_mark_keep_their_lines(make_tree: MakeTree):
     assert block.located.span.of(text) == 'backend "http" {}'
 
 
-def test_a_backend_in_json_syntax_is_reported(make_tree: MakeTree):
+def test_a_backend_in_json_syntax(make_tree: MakeTree):
     references = found(make_tree, {"a/main.tf.json": '{"terraform": {"backend": {"http": {}}}}\n'}, "a/main.tf.json")
     assert [(one.kind, one.disposition, one.stacks) for one in references] == [
-        (ReferenceKind.BACKEND_BLOCK, Disposition.REPORT, ("a",))
+        (ReferenceKind.BACKEND_BLOCK, Disposition.REWRITE, ("a",))
     ]
 
 

@@ -21,6 +21,7 @@ from migrator.rewrite.yaml_tree import YamlMapping, YamlNode, YamlPair, YamlScal
 
 _HTTP = re.compile(r"TF_HTTP_[A-Z_]+")
 _WRAPPER = re.compile(r"GITLAB_TOFU_\w+|TF_ADDRESS|TF_USERNAME|TF_PASSWORD")
+_HOLDERS = frozenset({"variables", "env", "environment", "vars"})
 _STATE_NAMES = ("TF_STATE_NAME", "STATE_NAME")
 _READS_STATE = re.compile(
     r"\b(?:tofu|terraform)\s+(?:-chdir=\S+\s+)?"
@@ -109,6 +110,11 @@ def _locate_run(text: str, place: _Place, run: list[YamlPair], *, pipeline: Pipe
         return _located(
             span, Disposition.REPORT, "http backend variables that do not stand on lines of their own", state=state
         )
+    if not _holds_variables(place) or not all(_is_value(pair) for pair in run):
+        span = Span(run[0].span.start, run[-1].span.end)
+        return _located(
+            span, Disposition.REPORT, "names of http backend variables in a place that sets none", state=state
+        )
     credentials, doubt = _credentials(place.mapping, values, pipeline)
     if doubt:
         return _located(Span(run[0].span.start, run[-1].span.end), Disposition.REPORT, doubt, state=state)
@@ -127,6 +133,19 @@ def _locate_run(text: str, place: _Place, run: list[YamlPair], *, pipeline: Pipe
     where = {"secrets": "secrets of the repository", "comment": "masked CI/CD variables", "copy": "variables here"}
     reason = _CREDENTIALS_REASON + where[credentials] if credentials in where else "http backend variables"
     return _located(span, Disposition.REWRITE, reason, state=state, detail=detail)
+
+
+def _holds_variables(place: _Place) -> bool:
+    """Say whether a mapping sets variables: ``secrets:`` of a job or ``data:`` of a manifest only name them."""
+    name = place.holder.name if place.holder else None
+    return name is not None and (name in _HOLDERS or name.startswith((".", "x-")))
+
+
+def _is_value(pair: YamlPair) -> bool:
+    """Say whether a variable has a value: text, or GitLab's mapping with ``value:``."""
+    if isinstance(pair.value, YamlMapping):
+        return pair.value.pair("value") is not None
+    return not isinstance(pair.value, YamlSequence)
 
 
 def _credentials(mapping: YamlMapping, values: Mapping[str, str], pipeline: Pipeline) -> tuple[str, str]:

@@ -51,3 +51,59 @@ def check_references(text: str, found: tuple[Located, ...]) -> None:
     # Where one edit begins at the end of another, the way back has two edits at one place: no law covers those.
     if all(one.span.end < other.span.start for one, other in pairwise(edits)):
         assert apply_edits(after, invert_edits(text, edits)) == text
+
+
+# --- pipelines that are YAML: every part may name the source
+
+COMMANDS = (
+    "tofu init", "tofu init -input=false", "tofu plan", "cd stacks/web", "tofu init -backend=false", 'echo "State: ${TF_HTTP_ADDRESS}"',
+    'export TF_HTTP_ADDRESS="${CI_API_V4_URL}/projects/1/terraform/state/${TF_STATE_NAME}"', 'export TF_HTTP_PASSWORD="${CI_JOB_TOKEN}"',
+    "export TF_HTTP_LOCK_METHOD=POST", f'tofu init -backend-config="address={ADDRESS}" -backend-config="lock_method=POST"',
+)  # fmt: skip
+BLOCKS = (
+    f'tofu init -reconfigure \\\n  -backend-config="address={ADDRESS}" \\\n  -backend-config="unlock_method=DELETE"',
+    "cat <<'EOF'\nTF is fine\nEOF", "if true; then\n    tofu init\nfi", "# GitLab state\nexport TF_HTTP_USERNAME=x\n\ntofu init",
+)  # fmt: skip
+VARIABLES = (
+    "TF_HTTP_ADDRESS: ${CI_API_V4_URL}/projects/1/terraform/state/${TF_STATE_NAME}", 'TF_HTTP_PASSWORD: "${CI_JOB_TOKEN}" # token',
+    "TF_HTTP_RETRY_MAX: '2'", "TF_STATE_NAME: web-dev", "REGION: eu", "# the state in GitLab",
+)  # fmt: skip
+
+
+def _indent(text: str, depth: int) -> str:
+    return "".join(f"{' ' * depth}{line}\n" if line else "\n" for line in text.split("\n"))
+
+
+def _item(command: str, style: str) -> str:
+    if style == "literal" or "\n" in command:
+        return "    - |\n" + _indent(command, 6)
+    quoted = {
+        "plain": command,
+        "single": "'" + command.replace("'", "''") + "'",
+        "folded": ">-\n" + _indent(command, 6).rstrip("\n"),
+    }
+    double = '"' + command.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # In a plain scalar ": " would begin a mapping.
+    return f"    - {quoted.get(style, double) if style != 'plain' or ': ' not in command else double}\n"
+
+
+ITEMS = st.builds(
+    _item, st.sampled_from(COMMANDS + BLOCKS), st.sampled_from(["plain", "single", "double", "literal", "folded"])
+)
+
+
+@st.composite
+def _jobs(draw: st.DrawFn, name: str) -> str:
+    variables = draw(st.lists(st.sampled_from(VARIABLES), unique=True, max_size=6))
+    real = any(not line.startswith("#") for line in variables)
+    parts = [f"  extends: {draw(st.sampled_from(['.base', '.tools']))}\n"] if draw(st.booleans()) else []
+    parts += ["  variables:\n" + "".join(f"    {line}\n" for line in variables)] if real else []
+    parts.append("  script:\n" + "".join(draw(st.lists(ITEMS, min_size=1, max_size=5))))
+    return f"{name}:\n" + "".join(draw(st.permutations(parts)))
+
+
+PIPELINES = st.builds(
+    lambda jobs, end: "\n".join(jobs).replace("\n", end),
+    st.tuples(_jobs(".base"), _jobs(".tools"), _jobs("web:plan"), _jobs("web:apply")),
+    st.sampled_from(["\n", "\n", "\r\n"]),
+)

@@ -1,16 +1,31 @@
+from contextlib import suppress
+from textwrap import indent
+
 import pytest
 from hypothesis import given
 
 from migrator.rewrite.locate_markdown import locate_markdown
+from migrator.rewrite.locate_yaml import locate_yaml
 from migrator.rewrite.reference import Disposition, ReferenceKind
-from migrator.rewrite.replacements import build_edits
+from migrator.rewrite.replacements import CannotReplaceError, build_edits
 from migrator.rewrite.spans import apply_edits
-from tests.rewrite.fragments import ADDRESS, TARGET, TEXTS, check_references
+from tests.rewrite.fragments import ADDRESS, PIPELINES, TARGET, TEXTS, check_references
 
 
 @given(TEXTS)
 def test_any_text_is_located(text: str) -> None:
     check_references(text, locate_markdown(text))
+
+
+@given(PIPELINES)
+def test_a_pipeline_in_a_list_is_rewritten_as_one_in_a_file(text: str) -> None:
+    text = text.replace("\r\n", "\n")
+    document = "- A pipeline:\n\n" + indent(f"```yaml\n{text}```\n", "  ")
+    found, alone = locate_markdown(document), locate_yaml(text)
+    assert [one.kind for one in found] == [one.kind for one in alone]
+    with suppress(CannotReplaceError):
+        expected = apply_edits(text, build_edits(alone, text, TARGET))
+        assert rewrite(document) == "- A pipeline:\n\n" + indent(f"```yaml\n{expected}```\n", "  ")
 
 
 def rewrite(text: str) -> str:

@@ -1,0 +1,254 @@
+"""What the cut-over leaves in the files, judged by their own programs and by the answer sheet, never by our parsers."""
+
+import difflib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from migrator.rehearsal.estate import sample_root
+from tests.support.estate_lab import Lab, replace_setting
+from tests.support.programs import require_program
+from tests.support.s3_servers import S3Server
+
+STYLES = ("inline", "partial")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A repository after the cut-over, and its files before and after."""
+
+    lab: Lab
+    style: str
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+@pytest.fixture(scope="module", params=STYLES)
+def moved(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, moto: S3Server
+) -> Iterator[Moved]:
+    style = request.param
+    with Lab(
+        tmp_path_factory.mktemp(style) / "lab",
+        server=moto,
+        client=require_program("tofu"),
+        settings=lambda text: replace_setting("proof.plan", '"off"')(replace_setting("target.style", f'"{style}"')(text)),
+    ) as lab:
+        before = _read_texts(lab)
+        lab.migrate()
+        yield Moved(lab=lab, style=style, before=before, after=_read_texts(lab))
+
+
+def _read_texts(lab: Lab) -> dict[str, str]:
+    return {path: data.decode() for path, (data, _) in lab.snapshot().items()}
+
+
+def test_no_reference_to_the_source_is_left(moved: Moved) -> None:
+    assert moved.lab.migrator("inventory", "--check").code == 0
+    assert moved.before.keys() <= moved.after.keys()
+    created = {path.rpartition("/")[2] for path in moved.after.keys() - moved.before.keys()}
+    assert len(created) == (8 if moved.style == "partial" else 0), created
+    modes = {path: mode for path, (_, mode) in moved.lab.snapshot().items()}
+    assert all(modes[path] == mode for path, (_, mode) in moved.lab.files.items())
+
+
+# --- the answer sheet -------------------------------------------------------------------------------------------------
+
+
+def _read_answers() -> dict[tuple[str, int], str]:
+    """Disposition by (path, line), from fixtures/estate-references.md."""
+    answers: dict[tuple[str, int], str] = {}
+    for row in (sample_root() / "fixtures" / "estate-references.md").read_text("utf-8").splitlines():
+        cells = [cell.strip() for cell in row.strip("|").split(" | ")]
+        if len(cells) == 5 and cells[0].startswith("`"):
+            first, _, last = cells[1].partition("-")
+            for number in range(int(first), int(last or first) + 1):
+                answers[cells[0].strip("`"), number] = cells[3]
+    return answers
+
+
+def _read_touched(before: str, after: str) -> Iterator[range]:
+    """The ranges of lines of ``before``, counted from 1, that are changed; an insertion is the two lines around it."""
+    blocks = difflib.SequenceMatcher(a=before.splitlines(), b=after.splitlines(), autojunk=False).get_opcodes()
+    for tag, first, last, _, _ in blocks:
+        if tag == "insert":
+            yield range(first, first + 2)
+        elif tag != "equal":
+            yield range(first + 1, last + 1)
+
+
+def test_only_lines_of_the_answer_sheet_are_touched(moved: Moved) -> None:
+    answers = _read_answers()
+    assert Counter(answers.values()).keys() == {"rewrite", "report", "keep"}
+    wrong = []
+    for path, before in moved.before.items():
+        lines = ["", *before.splitlines(), ""]
+        for touched in _read_touched(before, moved.after[path]):
+            found = [(number, answers.get((path, number))) for number in touched]
+            inserted = before.count("\n") and len(touched) == 2 and touched.start < touched.stop
+            allowed = {"rewrite", "report"}
+            if inserted and any(answer in allowed for _, answer in found):
+                continue
+            wrong += [f"{path}:{n}: {answer}: {lines[n]}" for n, answer in found if answer not in allowed and lines[n].strip()]
+    assert wrong == []
+
+
+def test_every_line_to_be_rewritten_is_changed(moved: Moved) -> None:
+    changed = {
+        (path, number)
+        for path, before in moved.before.items()
+        for touched in _read_touched(before, moved.after[path])
+        for number in touched
+    }
+    rows: dict[tuple[str, int], set[int]] = {}
+    start = ("", -1)
+    for (path, number), answer in sorted(_read_answers().items()):
+        if answer == "rewrite":
+            start = start if (path, number - 1) in _last(rows, start) else (path, number)
+            rows.setdefault(start, set()).add(number)
+    untouched = [f"{path}:{first}" for (path, first), numbers in rows.items() if not any((path, n) in changed for n in numbers)]
+    assert untouched == []
+
+
+def _last(rows: dict[tuple[str, int], set[int]], start: tuple[str, int]) -> set[tuple[str, int]]:
+    return {(start[0], number) for number in rows.get(start, ())}
+
+
+# --- the programs that read these files -------------------------------------------------------------------------------
+
+
+def test_hcl_is_formatted(moved: Moved) -> None:
+    moved.lab.run([str(moved.lab.client), "fmt", "-check", "-recursive"])
+
+
+def _dump(lab: Lab, justfile: str) -> dict[str, Any]:
+    just = str(require_program("just"))
+    return json.loads(lab.run([just, "--justfile", justfile, "--dump", "--dump-format", "json"]).out)
+
+
+def test_just_reads_every_justfile_and_knows_the_same_recipes(moved: Moved, tmp_path: Path) -> None:
+    justfiles = [path for path in moved.before if path.rpartition("/")[2] == "Justfile"]
+    assert len(justfiles) == 4
+    for path in justfiles:
+        (tmp_path / "Justfile").write_text(moved.before[path])
+        before, after = _dump(moved.lab, str(tmp_path / "Justfile")), _dump(moved.lab, path)
+        for name, recipe in before["recipes"].items():
+            kept = ("parameters", "dependencies", "shebang", "quiet", "private", "attributes")
+            assert {k: after["recipes"][name][k] for k in kept} == {k: recipe[k] for k in kept}, (path, name)
+        assert after["recipes"].keys() == before["recipes"].keys()
+        assert after["assignments"].keys() <= before["assignments"].keys()
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads GitLab's own tags as what they hold."""
+
+
+_Loader.add_multi_constructor("!", lambda loader, _, node: ("!", yaml.SafeLoader.construct_sequence(loader, node, deep=True)))
+# Not part of the job graph: what a job runs, and with which variables.
+_INSIDE = {"script", "before_script", "after_script", "variables", "run", "env", "secrets"}
+
+
+def _build_graph(value: Any) -> Any:
+    """The document without what jobs run; lists keep their length, so that no step and no job can be lost."""
+    if isinstance(value, dict):
+        return {key: None if key in _INSIDE else _build_graph(item) for key, item in value.items()}
+    return [_build_graph(item) for item in value] if isinstance(value, list) else value
+
+
+def test_pipelines_keep_their_job_graph(moved: Moved) -> None:
+    paths = [path for path in moved.before if path.endswith((".yml", ".yaml"))]
+    assert len(paths) > 20
+    changed = 0
+    for path in paths:
+        before, after = (list(yaml.load_all(text, _Loader)) for text in (moved.before[path], moved.after[path]))  # noqa: S506
+        changed += before != after
+        # An anchored script is no job, but a value that jobs take: only its presence is part of the graph.
+        graphs = [[_drop_anchored(_build_graph(document)) for document in side] for side in (before, after)]
+        assert graphs[0] == graphs[1], path
+    assert changed >= 4
+
+
+def _drop_anchored(graph: Any) -> Any:
+    if not isinstance(graph, dict):
+        return graph
+    return {key: None if str(key).startswith(".") and not isinstance(item, dict) else item for key, item in graph.items()}
+
+
+# --- shell ------------------------------------------------------------------------------------------------------------
+
+
+def _extract_scripts(lab: Lab, texts: dict[str, str], directory: Path) -> dict[str, str]:
+    """Every piece of shell in the repository, by where it stands: scripts, recipes, steps of pipelines."""
+    found = {path: text for path, text in texts.items() if path.endswith((".sh", ".envrc"))}
+    for path, text in texts.items():
+        if path.rpartition("/")[2] == "Justfile":
+            (directory / "Justfile").write_text(text)
+            for name, recipe in _dump(lab, str(directory / "Justfile"))["recipes"].items():
+                found[f"{path} {name}"] = _build_recipe(recipe)
+        elif path.startswith((".gitlab", ".github")) and path.endswith(".yml"):
+            for place, script in _find_scripts(yaml.load(text, _Loader), path):  # noqa: S506
+                found[place] = "#!/usr/bin/env bash\n" + re.sub(r"\$\{\{.*?\}\}", "value", script) + "\n"
+    return found
+
+
+def _build_recipe(recipe: dict[str, Any]) -> str:
+    lines = ["".join(part if isinstance(part, str) else "value" for part in line) for line in recipe["body"]]
+    if not recipe["shebang"]:
+        lines = ["#!/usr/bin/env bash", *(line.removeprefix("@") for line in lines)]
+    return "\n".join(lines) + "\n"
+
+
+def _find_scripts(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if key in {"script", "before_script", "after_script", "run"} or (str(key).startswith(".") and isinstance(item, str)):
+                yield f"{place} {key}", _join(item)
+            yield from _find_scripts(item, f"{place} {key}")
+    elif isinstance(value, list):
+        for number, item in enumerate(value):
+            yield from _find_scripts(item, f"{place} {number}")
+
+
+def _join(item: Any) -> str:
+    """A script of a job: lines, blocks, and blocks of other jobs in between."""
+    if isinstance(item, str):
+        return item
+    return "\n".join(_join(part) for part in item) if isinstance(item, (list, tuple)) else str(item)
+
+
+def _lint(lab: Lab, scripts: dict[str, str], directory: Path) -> dict[str, Counter[str]]:
+    """What shellcheck finds in each script: codes and how often."""
+    names = {str(number): place for number, place in enumerate(scripts)}
+    for name, place in names.items():
+        (directory / name).write_text(scripts[place])
+    command = [str(require_program("shellcheck")), "--format", "json1", "--shell", "bash", *names]
+    done = lab.run(command, directory=directory, expect=None)
+    found: dict[str, Counter[str]] = {place: Counter() for place in scripts}
+    for comment in json.loads(done.out)["comments"]:
+        found[names[comment["file"]]][f"SC{comment['code']}"] += 1
+    return found
+
+
+def test_shellcheck_finds_nothing_that_it_had_not_found_before(moved: Moved, tmp_path: Path) -> None:
+    sides = []
+    for name, texts in (("before", moved.before), ("after", moved.after)):
+        directory = tmp_path / name
+        directory.mkdir()
+        scripts = _extract_scripts(moved.lab, texts, tmp_path)
+        sides.append((scripts, _lint(moved.lab, scripts, directory)))
+    (scripts_before, before), (scripts_after, after) = sides
+    assert scripts_after.keys() == scripts_before.keys()
+    assert len(scripts_before) > 80
+    worse = {place: +(after[place] - before[place]) for place in after if after[place] - before[place]}
+    assert worse == {}, _quote(worse, scripts_after)
+
+
+def _quote(places: Sequence[str] | dict[str, Any], scripts: dict[str, str]) -> str:
+    return "\n\n".join(f"{place}:\n{scripts[place]}" for place in places)

@@ -1,9 +1,11 @@
 """The command group. Commands are imported when they are called, so that none pays for another's imports."""
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
+from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,11 +17,13 @@ from typer.main import get_command
 from migrator import __version__
 from migrator.cli.invocation import Invocation
 from migrator.cli.overview import COMMANDS, OVERVIEW
-from migrator.errors import InternalError, MigratorError, UsageError
+from migrator.errors import InternalError, InterruptedRunError, MigratorError, UsageError
 from migrator.report.output import Output
 
-_FLAGS = {"--json", "--quiet", "-q", "--verbose", "-v", "-vv", "-vvv", "--no-color"}
+_FLAGS = {"--json", "--quiet", "--verbose", "--no-color", "--version"}
+_SHORT_FLAGS = re.compile(r"-[qv]+")
 _VALUES = {"--config", "--repo"}
+_EXAMPLE = "Example:"
 
 
 class LazyGroup(TyperGroup):
@@ -32,10 +36,14 @@ class LazyGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Import one command."""
         if cmd_name not in COMMANDS:
-            return None
-        single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name)(getattr(import_module(f"migrator.cli.{cmd_name}"), cmd_name))
-        return get_command(single)
+            near = get_close_matches(cmd_name, COMMANDS, 1)
+            suggestion = f"; did you mean {near[0]}?" if near else ""
+            raise UsageError(
+                f"there is no command {cmd_name}{suggestion}",
+                where="command line",
+                hint=f"migrator {near[0]} --help" if near else "migrator --help",
+            )
+        return build_command(cmd_name)
 
     def get_help(self, ctx: Any) -> str:
         """Return the overview."""
@@ -43,6 +51,16 @@ class LazyGroup(TyperGroup):
 
 
 app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def build_command(name: str) -> Any:
+    """Import one command; its help ends with the example of its docstring."""
+    function = getattr(import_module(f"migrator.cli.{name}"), name)
+    text, _, example = (function.__doc__ or "").partition(_EXAMPLE)
+    epilog = f"Global options stand before or after the command: migrator --help\n\n\b\n{_EXAMPLE} {example.strip()}"
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name, help=text.strip(), epilog=epilog)(function)
+    return get_command(single)
 
 
 @app.callback()
@@ -54,37 +72,41 @@ def _globals(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", envvar="MIGRATOR_QUIET")] = False,
     verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, envvar="MIGRATOR_VERBOSE")] = 0,
     no_color: Annotated[bool, typer.Option("--no-color", envvar="MIGRATOR_NO_COLOR")] = False,
-    version: Annotated[bool, typer.Option("--version")] = False,
 ) -> None:
-    if version:
-        typer.echo(f"migrator {__version__}")
-        raise typer.Exit
-    context.obj = Invocation(
-        config=config, repo=repo, output=Output(json=json, quiet=quiet, verbosity=verbose, plain=no_color)
-    )
+    output: Output = context.obj
+    output.json, output.quiet, output.verbosity, output.plain = json, quiet, verbose, no_color
+    context.obj = Invocation(config=config, repo=repo, output=output)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code. Every error is printed here, and only here."""
     hoisted = hoist_global_options(arguments)
-    output = Output(json="--json" in hoisted, quiet=False, verbosity=sum(hoisted.count(v) for v in _FLAGS if "v" in v))
+    # What is known before the options are parsed: a usage error must be told in the right form, too.
+    output = Output(json="--json" in hoisted, plain="--no-color" in hoisted)
     try:
-        result = get_command(app).main(args=hoisted, prog_name="migrator", standalone_mode=False)
+        if "--version" in hoisted:
+            sys.stdout.write(f"migrator {__version__}\n")
+            return 0
+        result = get_command(app).main(args=hoisted, prog_name="migrator", standalone_mode=False, obj=output)
+        sys.stdout.flush()
+        if result == InterruptedRunError.exit_code:
+            return output.error(_interrupted())
         return result if isinstance(result, int) else 0
     except MigratorError as error:
         return output.error(error)
     except typer.Abort:
-        return output.error(UsageError("not confirmed", now="nothing was touched"))
+        return output.error(UsageError("not confirmed", where="terminal"))
     except typer.TyperException as error:
-        command = next((name for name in arguments if name in COMMANDS), "")
-        return output.error(UsageError(_describe_usage(error), hint=f"migrator {command} --help".replace("  ", " ")))
+        command = next((f"{name} " for name in arguments if name in COMMANDS), "")
+        hint = f"migrator {command}--help"
+        return output.error(UsageError(_describe_usage(error), where="command line", hint=hint))
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted\n")
-        return 130
+        return output.error(_interrupted())
     except BrokenPipeError:
-        # The reader (head, less) went away: not an error of ours, and nothing more can be shown.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        return _end_without_reader()
+    except SystemExit:
+        # typer ends the process so when a write met a closed pipe; nothing else in a command does.
+        return _end_without_reader()
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback without -v
         if output.verbosity:
             traceback.print_exc()
@@ -99,7 +121,7 @@ def hoist_global_options(arguments: Sequence[str]) -> list[str]:
     for item in items:
         if item == "--":
             rest += [item, *items]
-        elif item in _FLAGS or item.split("=", 1)[0] in _VALUES and "=" in item:
+        elif item in _FLAGS or _SHORT_FLAGS.fullmatch(item) or (item.partition("=")[0] in _VALUES and "=" in item):
             front.append(item)
         elif item in _VALUES:
             front += [item, *(value for _, value in zip(range(1), items, strict=False))]
@@ -108,7 +130,21 @@ def hoist_global_options(arguments: Sequence[str]) -> list[str]:
     return front + rest
 
 
+def _end_without_reader() -> int:
+    """The reader (head, less) went away: not an error of ours, and nothing more can be shown."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _interrupted() -> InterruptedRunError:
+    """An interrupt outside of a run: no command changes a state there."""
+    return InterruptedRunError(
+        "interrupted", where="terminal", now="no state, lock or file was changed", hint="run the command again"
+    )
+
+
 def _describe_usage(error: typer.TyperException) -> str:
     """Return the message of a usage error, which typer keeps in a method of its subclasses."""
     describe = getattr(error, "format_message", None)
-    return str(describe() if callable(describe) else error).rstrip(".")
+    text = str(describe() if callable(describe) else error).rstrip(".").replace("Value error, ", "")
+    return text[:1].lower() + text[1:]

@@ -19,8 +19,9 @@ def init(context: typer.Context) -> None:
     Example: migrator init
     """
     invocation: Invocation = context.obj
-    path = invocation.config or invocation.root / FILE_NAME
-    text = build_settings_text(discover_inventory(invocation.discover_tree()), _read_remote(invocation.root))
+    root = invocation.root
+    path = invocation.config or root / FILE_NAME
+    text = build_settings_text(discover_inventory(invocation.discover_tree()), _read_remote(root))
     try:
         with path.open("x", encoding="utf-8") as stream:
             stream.write(text)
@@ -29,16 +30,21 @@ def init(context: typer.Context) -> None:
             f"{path.name} exists already", where=str(path), now="it was left as it is", hint="migrator plan"
         ) from None
     except OSError as error:
-        raise ConfigurationError(f"{path.name} cannot be written: {error.strerror}", where=str(path)) from None
-    invocation.output.say(f"written: {path}\nnext: fill in source and target, then: migrator probe && migrator plan")
-    invocation.output.document({"format": "migrator.init/1", "path": str(path)})
+        raise ConfigurationError(
+            f"{path.name} cannot be written: {error.strerror}",
+            where=str(path),
+            hint="make the directory writable, or name another file with --config",
+        ) from None
+    shown = path.resolve().relative_to(root).as_posix() if path.resolve().is_relative_to(root) else path.as_posix()
+    invocation.output.say(f"written to {shown}\nnext: fill in source and target, then: migrator probe")
+    invocation.output.document({"format": "migrator.init/1", "path": shown})
 
 
 def build_settings_text(inventory: Inventory, remote: tuple[str, str] | None) -> str:
     """Return the file: required settings filled in as far as known, the rest commented with its default."""
     url, project = remote or ("https://gitlab.example.com", "group/project")
     guessed = "" if remote else "   # not known: there is no GitLab remote called origin"
-    return f'''# What migrator needs to know. No secret belongs in this file: it names environment variables.
+    return f"""# What migrator needs to know. No secret belongs in this file: it names environment variables.
 format = "{FORMAT}"
 
 [source]                                   # GitLab's HTTP state backend
@@ -81,7 +87,7 @@ plan = "required"                          # or: init-only, off (recorded in the
 # [[acknowledge]]                          # take a blocker upon yourself; the plan keeps the reason
 # code = "unsafe-target"
 # reason = "..."
-'''
+"""
 
 
 def _build_known(inventory: Inventory) -> str:

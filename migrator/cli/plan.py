@@ -1,17 +1,15 @@
 """``migrator plan``: read both sides and the repository, decide, write the plan down. No effect but scratch keys."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from migrator import __version__
-from migrator.backends.s3_probe import TargetProbe
 from migrator.cli.invocation import Invocation, read_clock
-from migrator.cli.wiring import build_source, build_target, check_tofu, probe, read_secrets
 from migrator.engine.observe import observe_source, observe_target
-from migrator.errors import RefusedError
+from migrator.errors import ConfigurationError, RefusedError
 from migrator.inventory.discover import discover_inventory
 from migrator.inventory.tree import RepositoryTree, read_repository_identity
 from migrator.journal.durable import write_durably
@@ -21,6 +19,9 @@ from migrator.plan.codec import digest_of_plan, encode_plan
 from migrator.plan.model import Plan, PlannedRepository, ProbeResult, Project
 from migrator.report.plan import build_diffs, build_plan_report
 from migrator.settings import Settings
+
+if TYPE_CHECKING:
+    from migrator.backends.s3_probe import TargetProbe
 
 
 def plan(
@@ -46,7 +47,7 @@ def plan(
     path = out or invocation.home.default_plan
     if out is None:
         invocation.home.prepare()
-    write_durably(path, encode_plan(made))
+    _write_plan(path, made)
     output.show(*build_plan_report(made, digest))
     if diff:
         output.show(*build_diffs(made, tree.read_text))
@@ -65,9 +66,18 @@ def plan(
     output.say(f"\nwritten to {shown}\nnext: migrator migrate" + ("" if out is None else f" {out}"))
 
 
+def _write_plan(path: Path, made: Plan) -> None:
+    try:
+        write_durably(path, encode_plan(made))
+    except OSError as error:
+        raise ConfigurationError(
+            f"the plan cannot be written: {error.strerror}", where=str(path), hint="migrator plan -o FILE"
+        ) from None
 
 
 def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree, selected: tuple[str, ...]) -> Plan:
+    from migrator.cli.wiring import build_source, build_target, check_tofu, probe, read_secrets
+
     secrets = read_secrets(settings.source, settings.target, invocation.environment)
     tofu = "" if settings.proof.plan == "off" else check_tofu(settings.tools.tofu, invocation.environment)
     found = discover_inventory(tree)
@@ -96,7 +106,7 @@ def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree,
     )
 
 
-def describe_probe(probed: TargetProbe) -> ProbeResult:
+def describe_probe(probed: "TargetProbe") -> ProbeResult:
     """Return what the plan keeps of a probe."""
     return ProbeResult(verdict=probed.verdict.value, reasons=probed.reasons, probed_at=probed.probed_at)
 

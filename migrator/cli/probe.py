@@ -5,8 +5,6 @@ import typer
 
 from migrator.cli.invocation import Invocation
 from migrator.cli.plan import constant_prefix
-from migrator.cli.wiring import Secrets, build_target, check_variables
-from migrator.cli.wiring import probe as probe_bucket
 from migrator.errors import UnsafeTargetError
 from migrator.report.tables import build_table
 
@@ -16,6 +14,9 @@ def probe(context: typer.Context) -> None:
 
     Example: migrator probe --json
     """
+    from migrator.cli.wiring import Secrets, build_target, check_variables
+    from migrator.cli.wiring import probe as probe_bucket
+
     invocation: Invocation = context.obj
     settings = invocation.read_settings()
     target, environment = settings.target, invocation.environment

@@ -29,6 +29,10 @@ def rollback(
     invocation: Invocation = context.obj
     working = open_existing(invocation, run)
     view = working.directory.read_view()
+    if not view.run_id:
+        raise UsageError(
+            "this run never began: its journal is empty", where=working.directory.run_id, hint="migrator migrate"
+        )
     if view.outcome in ("rolled-back", "refused"):
         invocation.output.say(f"run {working.directory.run_id} is {view.outcome} already; nothing to do")
         show_status(working, working.read_status(view), carried=[])
@@ -44,8 +48,6 @@ def rollback(
     if not yes:
         confirm(invocation, f"Roll back run {working.directory.run_id}: {what}?", command="migrator rollback --yes")
     with invocation.home.locked(), working.open_run() as opened:
-        if not opened.view.run_id:
-            raise UsageError("the run's journal is empty: it never began", now="nothing was touched")
         invocation.output.say(f"rolling back run {working.directory.run_id}")
         carried = take_back(working.plan, opened)
     invocation.output.show(

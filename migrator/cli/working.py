@@ -5,15 +5,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from migrator.cli.invocation import Invocation, read_clock
-from migrator.cli.wiring import Secrets, build_ports, read_secrets
+from migrator.engine.phases import Phase
 from migrator.engine.run import Run
 from migrator.engine.status import RunStatus, build_status
 from migrator.engine.verify import Check, Evidence, verify
-from migrator.errors import InterruptedRunError, JournalError, MigratorError, UsageError
+from migrator.errors import (
+    CheckFailedError,
+    InterruptedRunError,
+    JournalError,
+    MigratorError,
+    RefusedError,
+    StoppedError,
+    UsageError,
+)
 from migrator.inventory.discover import discover_inventory
 from migrator.inventory.tree import RepositoryTree
 from migrator.journal.fold import RunView, fold
@@ -22,7 +31,14 @@ from migrator.journal.run_directory import RunDirectory
 from migrator.plan.codec import decode_plan, digest_of_plan
 from migrator.plan.model import Plan
 from migrator.report.run import Progress
+from migrator.report.tables import build_count
 from migrator.rewrite.reference import Disposition
+
+if TYPE_CHECKING:
+    from migrator.cli.wiring import Secrets
+
+# Commands that stay offline (status) do not pay for the clients of the backends: wiring is imported where it is needed.
+_EFFECTS = (RecordKind.INTENT, RecordKind.UNDO_INTENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,11 +51,13 @@ class Working:
     digest: str
     tree: RepositoryTree
 
-    def read_secrets(self) -> Secrets:
+    def read_secrets(self) -> "Secrets":
         """Return the credentials that the plan names.
 
         Raises: ConfigurationError.
         """
+        from migrator.cli.wiring import read_secrets
+
         return read_secrets(self.plan.source, self.plan.target, self.invocation.environment)
 
     def read_status(self, view: RunView | None = None) -> RunStatus:
@@ -48,24 +66,32 @@ class Working:
 
     @contextmanager
     def open_run(self) -> Iterator[Run]:
-        """Open the journal and yield the run. An error is recorded before it goes on; so is an interrupt.
+        """Hold the run, open its journal and yield it. What stops it is recorded before it goes on.
 
         Hold ``Home.locked()`` meanwhile.
         """
-        ports = build_ports(self.plan, self.directory, self.tree, self.read_secrets(), self.invocation)
-        log = self.directory.open_log(read_clock)
-        run = Run(log=log, view=fold(log.records), ports=ports, listen=Progress(self.invocation.output))
-        try:
-            with _interrupts(run):
-                yield run
-        except MigratorError as error:
-            _record_stop(run, error)
-            raise
-        finally:
-            log.close()
+        from migrator.cli.wiring import build_ports
 
-    def verify(self, view: RunView, secrets: Secrets) -> list[Check]:
+        ports = build_ports(self.plan, self.directory, self.tree, self.read_secrets(), self.invocation)
+        with self.directory.locked():
+            log = self.directory.open_log(read_clock)
+            before = len(log.records)
+            run = Run(log=log, view=fold(log.records), ports=ports, listen=Progress(self.invocation.output))
+            try:
+                with _interrupts(run):
+                    yield run
+            except MigratorError as error:
+                effects = any(record.kind in _EFFECTS for record in log.records[before:])
+                told = build_stop(error, self.read_status(run.view), effects=effects)
+                _record_stop(run, told)
+                raise told from error
+            finally:
+                log.close()
+
+    def verify(self, view: RunView, secrets: "Secrets") -> list[Check]:
         """Return every check, the question to the inventory included."""
+        from migrator.cli.wiring import build_ports
+
         ports = build_ports(self.plan, self.directory, self.tree, secrets, self.invocation)
         evidence = Evidence(
             source=ports.source, target=ports.target, work_tree=ports.work_tree, blobs=ports.blobs, run=view
@@ -96,10 +122,39 @@ def open_existing(invocation: Invocation, name: str | None) -> Working:
     digest = digest_of_plan(plan)
     view = directory.read_view()
     if view.plan_digest and view.plan_digest != digest:
-        raise JournalError("the plan of this run is not the one its journal began with", where=where)
+        raise JournalError(
+            "the plan of this run is not the one its journal began with",
+            where=where,
+            hint="restore the file from a backup of the run directory",
+        )
     return Working(
         invocation=invocation, directory=directory, plan=plan, digest=digest, tree=invocation.discover_tree()
     )
+
+
+def build_stop(error: MigratorError, status: RunStatus, *, effects: bool) -> MigratorError:
+    """Return the error as an operator must hear it once a run is open: what stands now, and how to go on.
+
+    Exit codes 3 and 4 promise that nothing was done. An attempt that had effects, and did not take them back, ended
+    part-way (5) whatever stopped it.
+    """
+    refused = isinstance(error, RefusedError | CheckFailedError) and not isinstance(error, JournalError)
+    if not (refused or isinstance(error, StoppedError)) or status.phase in ("refused", Phase.MIGRATED):
+        return error
+    part_way = effects or isinstance(error, StoppedError)
+    told = StoppedError if refused and effects else type(error)
+    hint = error.hint if error.hint != type(error).default_hint and error.hint != "migrator status" else None
+    return told(
+        error.message,
+        where=error.where or f"run {status.run}",
+        now=_describe_progress(error.now, status) if part_way else error.now,
+        hint=hint or (status.next_command if part_way else error.hint),
+    )
+
+
+def _describe_progress(now: str | None, status: RunStatus) -> str:
+    reached = f"phase {status.phase}, {status.files_cut_over} of {build_count(status.files_total, 'file')} cut over"
+    return f"{now or reached}; the journal is intact" if "journal" not in (now or "") else str(now)
 
 
 def confirm(invocation: Invocation, question: str, *, command: str) -> None:
@@ -108,11 +163,15 @@ def confirm(invocation: Invocation, question: str, *, command: str) -> None:
     Raises: UsageError.
     """
     if not invocation.output.interactive or invocation.output.json:
-        raise UsageError("not confirmed: there is no terminal to ask on", now="nothing was touched", hint=command)
+        raise UsageError("not confirmed: there is no terminal to ask on", where="terminal", hint=command)
     import typer
 
-    if not typer.confirm(question, err=True):
-        raise UsageError("not confirmed", now="nothing was touched")
+    try:
+        confirmed = typer.confirm(question, err=True)
+    except typer.Abort:
+        confirmed = False
+    if not confirmed:
+        raise UsageError("not confirmed", where="terminal", hint=f"the command again, or: {command}")
 
 
 def show_status(working: Working, status: RunStatus, **more: object) -> None:
@@ -135,9 +194,7 @@ def _interrupts(run: Run) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise InterruptedRunError(
-            "interrupted in the middle of a step", now="the journal is durable", hint="migrator status"
-        ) from None
+        raise InterruptedRunError("interrupted in the middle of a step") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

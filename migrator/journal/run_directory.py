@@ -41,7 +41,9 @@ class RunDirectory:
             return (self.path / "plan.json").read_bytes()
         except OSError as error:
             raise ConfigurationError(
-                f"the run has no plan: {error.strerror}", where=str(self.path / "plan.json")
+                f"the run has no plan: {error.strerror}",
+                where=str(self.path / "plan.json"),
+                hint="name another run; migrator status shows the latest",
             ) from None
 
     def read_view(self) -> RunView:
@@ -50,6 +52,15 @@ class RunDirectory:
         Raises: JournalError.
         """
         return fold(read_log(self.path / "journal.jsonl"))
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold this run; a run directory may be worked on from a repository that is not the one it began in.
+
+        Raises: RefusedError when another process holds it, ConfigurationError when the lock file cannot be opened.
+        """
+        with hold_lock(self.path / "lock", "this run"):
+            yield
 
     def open_log(self, clock: Callable[[], str]) -> Log:
         """Open the journal for writing; hold ``locked()`` meanwhile."""
@@ -93,7 +104,10 @@ class Home:
                 write_durably(ignore, b"*\n")
         except OSError as error:
             raise ConfigurationError(
-                f"{HOME} cannot be written: {error.strerror}", where=str(self.path), now="nothing was touched"
+                f"{HOME} cannot be written: {error.strerror}",
+                where=str(self.path),
+                now="nothing was touched",
+                hint="make room, or make the work tree writable; then run the command again",
             ) from None
 
     def runs(self) -> list[RunDirectory]:
@@ -117,7 +131,9 @@ class Home:
         matches = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
         if len(matches) != 1:
             known = ", ".join(run.run_id for run in runs[-5:]) or "none"
-            raise UsageError(f"no single run is called {name}", hint=f"known runs: {known}")
+            raise UsageError(
+                f"no single run is called {name}", where=str(self.path / "runs"), hint=f"name one of: {known}"
+            )
         return matches[0]
 
     def create_run(self, run_id: str, plan: bytes) -> RunDirectory:
@@ -129,7 +145,10 @@ class Home:
             write_durably(run.path / "plan.json", plan)
         except OSError as error:
             raise ConfigurationError(
-                f"the run cannot be created: {error.strerror}", where=str(run.path), now="nothing was touched"
+                f"the run cannot be created: {error.strerror}",
+                where=str(run.path),
+                now="nothing was touched",
+                hint="make room on the disk, then run the command again",
             ) from None
         return run
 
@@ -140,26 +159,41 @@ class Home:
         Raises: RefusedError when another process holds it, ConfigurationError when the lock file cannot be opened.
         """
         self.prepare()
-        path = self.path / "lock"
+        with hold_lock(self.path / "lock", "this repository"):
+            yield
+
+
+@contextmanager
+def hold_lock(path: Path, what: str) -> Iterator[None]:
+    """Hold an exclusive lock on the file at ``path``, which names our process meanwhile.
+
+    Raises: RefusedError when another process holds it, ConfigurationError when the file cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the lock file cannot be opened: {error.strerror}",
+            where=str(path),
+            now="nothing was touched",
+            hint="make it writable, then run the command again",
+        ) from None
+    try:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)
-        except OSError as error:
-            raise ConfigurationError(
-                f"the lock file cannot be opened: {error.strerror}", where=str(path), now="nothing was touched"
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+            raise RefusedError(
+                f"another migrator works on {what} (process {holder or 'unknown'})",
+                where=str(path),
+                now="this command did nothing",
+                hint="wait for it to end, then: migrator status",
             ) from None
         try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-                raise RefusedError(
-                    f"another migrator works on this repository (process {holder or 'unknown'})",
-                    where=str(path),
-                    now="this command did nothing",
-                    hint="wait for it to end, then: migrator status",
-                ) from None
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            yield
-        finally:
-            os.close(descriptor)
+        except OSError:
+            pass  # a full disk: the lock holds all the same, only its holder cannot be named
+        yield
+    finally:
+        os.close(descriptor)

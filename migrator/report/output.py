@@ -14,21 +14,33 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDTH_WITHOUT_TERMINAL = 120
+_PROMISES = {
+    2: "nothing was touched",
+    3: "nothing was changed by this command",
+    4: "nothing was touched",
+    6: "nothing was changed by this command",
+}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Output:
-    """How to speak to this caller."""
+    """How to speak to this caller. ``documented`` says that the one document has been printed."""
 
     json: bool = False
     quiet: bool = False
     verbosity: int = 0
     plain: bool = False
+    documented: bool = False
 
     @property
     def interactive(self) -> bool:
         """Whether a person can be asked."""
         return sys.stdin.isatty() and sys.stderr.isatty()
+
+    @property
+    def colourless(self) -> bool:
+        """Whether no escape sequence may be written: asked for here, or by the convention of NO_COLOR."""
+        return self.plain or bool(os.environ.get("NO_COLOR"))
 
     def show(self, *renderables: "RenderableType") -> None:
         """Print part of the result for people. With ``--json`` it goes nowhere: the document says it."""
@@ -47,17 +59,19 @@ class Output:
     def document(self, document: Any) -> None:
         """Print the one JSON document, when it was asked for."""
         if self.json:
+            self.documented = True
             data = msgspec.json.format(msgspec.json.encode(document), indent=2)
             sys.stdout.write(data.decode() + "\n")
             sys.stdout.flush()
 
     def error(self, error: MigratorError) -> int:
-        """Print an error and return its exit code."""
+        """Print an error and return its exit code. A result that was printed before stays the one document."""
         lines = build_error_lines(error)
-        if sys.stderr.isatty() and not self.plain and "NO_COLOR" not in os.environ:
+        if sys.stderr.isatty() and not self.colourless:
             lines[0] = f"\x1b[1;31m{lines[0]}\x1b[0m"
+        sys.stdout.flush()
         sys.stderr.write("\n".join(lines) + "\n")
-        if self.json:
+        if self.json and not self.documented:
             self.document(
                 {
                     "format": "migrator.error/1",
@@ -65,32 +79,38 @@ class Output:
                     "error": type(error).__name__,
                     "message": error.message,
                     "where": error.where,
-                    "now": error.now,
+                    "now": describe_now(error),
                     "next": error.hint,
                 }
             )
         return error.exit_code
 
     def console(self, stream: Any) -> "Console":
-        """Return a console on ``stream``; without a terminal the width is fixed, so that output can be compared."""
+        """Return a console on ``stream``; without a terminal the width is $COLUMNS or fixed: output can be compared."""
         from rich.console import Console
 
         terminal = stream.isatty()
+        columns = os.environ.get("COLUMNS", "")
         return Console(
             file=stream,
-            no_color=self.plain or None,
-            width=None if terminal else WIDTH_WITHOUT_TERMINAL,
+            color_system=None if self.colourless else "auto",
+            width=None if terminal else int(columns) if columns.isdecimal() else WIDTH_WITHOUT_TERMINAL,
             soft_wrap=not terminal,
             highlight=False,
             markup=True,
         )
 
 
+def describe_now(error: MigratorError) -> str | None:
+    """Return what is true after an error; what the exit code promises, unless the error knows better."""
+    return error.now or _PROMISES.get(error.exit_code)
+
+
 def build_error_lines(error: MigratorError) -> list[str]:
     """Return what happened, where, what is true now, and what to type next."""
     labelled: Sequence[tuple[str, str | None]] = (
         ("where", error.where),
-        ("now", error.now),
+        ("now", describe_now(error)),
         ("next", error.hint),
     )
     return [f"error: {error.message}", *(f"  {label + ':':<7}{text}" for label, text in labelled if text)]

@@ -45,8 +45,8 @@ def _title(plan: Plan, digest: str) -> str:
     return (
         f"[bold]Plan {digest[:12]}[/bold]  {escape(plan.source.project_path)} (project {plan.source.project_id}) "
         f"at {escape(plan.source.url)}\n"
-        f"  -> s3://{escape(plan.target.bucket)} at {escape(plan.target.endpoint)}, "
-        f"conditional writes {plan.probe.verdict}, {proof[plan.proof]}"
+        f"  -> s3://{escape(plan.target.bucket)}/{escape(plan.target.key)} at {escape(plan.target.endpoint)}\n"
+        f"  conditional writes {plan.probe.verdict}, {proof[plan.proof]}"
     )
 
 
@@ -61,11 +61,11 @@ def _states(plan: Plan) -> list[RenderableType]:
             "-" if state.serial is None else state.serial,
             build_size(state.size) if state.sha256 else "no document",
             "encrypted" if state.encrypted else "-" if state.resource_count is None else state.resource_count,
-            state.key + ("  (already there, identical)" if state.adopted else ""),
+            "already there, identical" if state.adopted else "",
         )
         for state in plan.states
     )
-    header = ("state", "stack", "env", "serial", "size", "resources", "key")
+    header = ("state", "stack", "env", "serial", "size", "resources", "")
     return [build_heading("States to move", len(plan.states)), build_table(header, rows)]
 
 

@@ -54,9 +54,9 @@ def build_status_report(status: RunStatus) -> list[RenderableType]:
         )
         for state in status.states
     )
+    progress = f"{status.files_cut_over} of {build_count(status.files_total, 'file')} cut over"
     parts: list[RenderableType] = [
-        f"[bold]Run {escape(status.run)}[/bold]  phase [bold]{status.phase}[/bold], "
-        f"{status.files_cut_over} of {build_count(status.files_total, 'file')} cut over",
+        f"[bold]Run {escape(status.run)}[/bold]  phase [bold]{status.phase}[/bold], {progress}",
         build_heading("States", len(status.states)),
         build_table(("state", "authority", "source lock", "target lock", "serial", "journal"), rows),
     ]

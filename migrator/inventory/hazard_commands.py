@@ -36,7 +36,7 @@ _SCOPE_LOST = (
 )
 _SAVED_PASSWORD = re.compile(r"-backend-config[= ]+[\"']?password=")
 _READS_STATE = re.compile(
-    r"(?:^|[\s;&|(\"'`])(?:tofu|terraform|\{\{\s*\w*tofu\w*\s*\}\}|\$\{?TOFU[^\s}]*\}?)\"?(?:\s+-\S+)*\s+"
+    r"(?:^|[\s;&|(\"'`])(?:tofu|terraform|\{\{\s*\w*tofu\w*\s*\}\}|\$\{?(?i:tofu)[^\s}]*\}?)\"?(?:\s+-\S+)*\s+"
     r"(?:plan|apply|destroy|refresh|output|state|import|show)\b"
 )
 _UPSTREAM = re.compile(r"\bUPSTREAM_(?:REF|BRANCH)\b[^\n]*\b(?:main|master|HEAD)\b")

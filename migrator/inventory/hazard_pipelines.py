@@ -97,13 +97,14 @@ def find_old_pipelines(evidence: Evidence) -> Iterator[tuple[Place, str]]:
 def find_stale_variables(evidence: Evidence) -> Iterator[tuple[Place, str]]:
     """Yield entry points of pipelines that initialize a stack with settings that no file gives."""
     stacks = evidence.gitlab_stacks
+    names = {stack.name for stack in stacks}
     for entry in evidence.survey.entry_points:
         if not entry.areas or not entry.areas[0].path.endswith((".yml", ".yaml")):
             continue
         known = entry.region.addresses or any(True for _ in build_claims(entry, stacks))
         if known or entry.region.takes_backend_file or entry.outside("shell", "TF_HTTP_ADDRESS"):
             continue
-        if any(evidence.survey.stacks_at(area) for area in entry.areas) and entry.region.init_place:
+        if any(evidence.survey.stacks_at(area) & names for area in entry.areas) and entry.region.init_place:
             yield entry.region.init_place, _STALE
 
 

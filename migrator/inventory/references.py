@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 from migrator.errors import ConfigurationError
+from migrator.inventory.consumers import locate_consumers
 from migrator.inventory.file_kinds import FileKind, find_kind
 from migrator.inventory.history import is_history
 from migrator.inventory.model import Place, Reference, Stack, build_place
@@ -62,8 +63,9 @@ def discover_references(
 ) -> tuple[Reference, ...]:
     """Return the references of the repository, by place. ``survey`` is read here when the caller has none."""
     gitlab = tuple(stack for stack in stacks if is_gitlab_backend(stack))
-    reader = _ReferenceReader(tree, stacks, gitlab, survey or read_survey(tree, gitlab))
+    reader = _ReferenceReader(tree, stacks, gitlab, survey or read_survey(tree, stacks))
     found = [reference for path in tree.paths for reference in reader.read_file(path)]
+    found += [reader.build(path, text, located) for path, text, located in locate_consumers(tree, found)]
     return tuple(sorted(found, key=lambda one: (one.place, one.located.span, one.kind)))
 
 
@@ -72,9 +74,11 @@ class _ReferenceReader:
         self, tree: RepositoryTree, stacks: tuple[Stack, ...], gitlab: tuple[Stack, ...], survey: Survey
     ) -> None:
         self._tree, self._stacks, self._gitlab, self._survey = tree, stacks, gitlab, survey
-        self._named = [(stack.name, _name_pattern(stack)) for stack in gitlab]
+        self._named = [(stack.name, _name_pattern(stack)) for stack in stacks]
+        self._gitlab_names = frozenset(stack.name for stack in gitlab)
 
     def read_file(self, path: str) -> Iterator[Reference]:
+        """Yield the references in one file."""
         try:
             data = self._tree.read_bytes(path)
         except ConfigurationError as error:
@@ -91,7 +95,7 @@ class _ReferenceReader:
         # Of equal length, so that positions stay: grammars know no byte order mark.
         plain = "\n" + text[1:] if text.startswith("\ufeff") else text
         for located in self._locate(path, kind, plain):
-            yield self._build(path, text, located)
+            yield self.build(path, text, located)
 
     def _locate(self, path: str, kind: FileKind, text: str) -> Iterable[Located]:
         if is_history(path):
@@ -105,7 +109,8 @@ class _ReferenceReader:
         except UnparsableError as error:
             return _report_unparsable(text, kind, error)
 
-    def _build(self, path: str, text: str, located: Located) -> Reference:
+    def build(self, path: str, text: str, located: Located) -> Reference:
+        """Return the reference, with the stacks that it serves and the disposition that follows from them."""
         place = build_place(path, text, located.span)
         stacks = self._find_stacks(place, located.span.of(text))
         disposition, reason = located.disposition, located.reason
@@ -129,24 +134,25 @@ class _ReferenceReader:
         """
         owner = self._find_owner(place.path)
         if owner is not None:
-            return (owner.name,) if owner in self._gitlab else ()
-        named = frozenset(name for name, pattern in self._named if pattern.search(text))
-        around = named if place.path.endswith(".md") else self._survey.stacks_in(place.path) or named
-        everyone = frozenset(stack.name for stack in self._gitlab)
-        return tuple(sorted(self._survey.stacks_at(place) or around or everyone))
+            found = frozenset([owner.name])
+        else:
+            named = frozenset(name for name, pattern in self._named if pattern.search(text))
+            around = named if place.path.endswith(".md") else self._survey.stacks_in(place.path) or named
+            found = self._survey.stacks_at(place) or around or self._gitlab_names
+        return tuple(sorted(found & self._gitlab_names))
 
     def _find_owner(self, path: str) -> Stack | None:
         owners = [stack for stack in self._stacks if stack.directory != "." and path.startswith(f"{stack.directory}/")]
         return max(owners, key=lambda stack: len(stack.directory), default=None)
 
     def _build_unreadable(self, path: str, message: str) -> Reference:
-        return self._build(path, "", _report(ReferenceKind.STATE_URL, Span(0, 0), message))
+        return self.build(path, "", _report(ReferenceKind.STATE_URL, Span(0, 0), message))
 
     def _read_undecodable(self, path: str, data: bytes) -> Iterator[Reference]:
         text = data.decode("latin-1")
         if found := _CERTAIN.search(text):
             reason = "names the source, but the file is not UTF-8"
-            yield self._build(path, text, _report(ReferenceKind.STATE_URL, Span(*found.span()), reason))
+            yield self.build(path, text, _report(ReferenceKind.STATE_URL, Span(*found.span()), reason))
 
 
 def _report_unparsable(text: str, kind: FileKind, error: UnparsableError) -> list[Located]:

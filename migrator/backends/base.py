@@ -120,7 +120,8 @@ class StateTarget(StateLock, Protocol):
         """Return the object at ``key``, exact bytes and token."""
 
     def create_state(self, key: str, data: bytes) -> WriteToken:
-        """Create the object if the key is free (``If-None-Match: *``); one attempt, then read back and compare.
+        """Create the object if the key is free (``If-None-Match: *``). Never blind: a reply that is of no use is settled by
+        reading back, and only an absent object is created again.
 
         An object with exactly ``data`` is success (a lost reply).
 

@@ -1,8 +1,8 @@
 """GitLab's lock of one state, in the protocol of OpenTofu's ``http`` backend (lock POST, unlock DELETE on ``/lock``).
 
-Invariants: never unlocks without an ID (that would force); never locks or unlocks a name without a row (that would
-create one); a 409 that names our own ID means that we hold the lock, so repeating a lock request is safe. GitLab keeps
-of a lock only ID, user and time (``lib/api/terraform/state.rb``, ``remote_state_handler.rb``).
+Invariants: never unlocks without an ID (that would force); never locks or unlocks a name that was neither listed nor
+read (that would create one); a 409 that names our own ID means that we hold the lock, so repeating a lock request is
+safe. GitLab keeps of a lock only ID, user and time (``lib/api/terraform/state.rb``, ``remote_state_handler.rb``).
 """
 
 import json

@@ -102,6 +102,7 @@ class GitLabReader:
         self._project_setting = project
         self._project: Project | None = None
         self._project_guard = threading.Lock()
+        self._rows: set[str] = set()  # names that this instance has seen listed: they exist and are not deleted
         self._single_state_known = True  # until a GitLab without Project.terraformState says otherwise
 
     def resolve_project(self) -> Project:
@@ -130,6 +131,7 @@ class GitLabReader:
             page = self._read_state_page(cursor)
             nodes.update((node.name, node) for node in page.nodes)
         self._check_list(page, len(nodes))
+        self._rows.update(node.name for node in nodes.values() if node.deleted_at is None)
         return tuple(_build_listed_state(nodes[name]) for name in sorted(nodes))
 
     def read_state(self, name: str) -> Head:
@@ -190,6 +192,8 @@ class GitLabReader:
 
     def _has_row(self, name: str) -> bool:
         """Whether GitLab knows the name. Locking or unlocking an unknown one would create an empty state."""
+        if name in self._rows:
+            return True
         answer = self._exchange.glance(self._state_path(name))
         if answer.is_unknown_state:
             return False

@@ -66,19 +66,19 @@ def embed(located: Located, outer: str, embedded: Embedded, *, language: str) ->
 
 def _outer_span(inner: Span, outer: str, embedded: Embedded) -> Span:
     start, end = embedded.offsets[inner.start], embedded.offsets[inner.end]
-    if inner.end > inner.start and embedded.style not in _BLOCKS:
-        end = embedded.offsets[inner.end - 1] + _width(outer, embedded, inner.end - 1)
-    elif inner.end > inner.start and not ends_line(inner, embedded):
-        end = embedded.offsets[inner.end - 1] + 1
+    if inner.end > inner.start:
+        last = inner.end - 1
+        end = embedded.offsets[last] + _width(outer, embedded, last)
     if is_whole_lines(inner, embedded):
         start = outer.rfind("\n", 0, start) + 1
-        end = outer.rfind("\n", 0, end) + 1 if ends_line(inner, embedded) else end
     return Span(start, max(start, end))
 
 
 def _width(outer: str, embedded: Embedded, index: int) -> int:
     """Return how many outer characters the inner character at ``index`` is written with."""
     position = embedded.offsets[index]
+    if outer.startswith("\r\n", position) and embedded.value[index] == "\n":
+        return 2
     if embedded.style == "double" and outer[position] == "\\":
         return 2 + _HEX_ESCAPES.get(outer[position + 1], 0)
     if embedded.style == "single" and outer[position] == "'":

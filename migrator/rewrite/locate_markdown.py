@@ -19,6 +19,7 @@ from migrator.rewrite.locate_shell import locate_shell
 from migrator.rewrite.locate_text import locate_traces, settle
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind, TargetCoordinates
 from migrator.rewrite.replacements.prose import build_cells, build_proposal, build_sentence, split_row
+from migrator.rewrite.replacements.sentences import find_sentence
 from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
 
@@ -187,6 +188,10 @@ class _Document:
             span = Span(offsets[one.start], offsets[max(stop, one.start + 1) - 1] + 1)
             found = list(self._locate_sentence(sentence.rstrip(), span, lines=(first, last), certain=certain))
             if not found and about_state and _TOKEN_OF_SOURCE.search(sentence):
+                if find_sentence(sentence.rstrip(), _ANY_TARGET) is not None:
+                    reason = "tells to create the credentials of the source"
+                    yield self._prose(span, Disposition.REWRITE, reason, (first, last))
+                    continue
                 reason = "a token of GitLab beside a sentence about state: read it"
                 found = [self._prose(_trimmed(self._text, span), Disposition.REPORT, reason, (first, last))]
             yield from found
@@ -200,6 +205,9 @@ class _Document:
                 return
             proposal = build_proposal(sentence, _ANY_TARGET).replace("BUCKET", "<bucket>")
             reason = f'says that state is in GitLab, in words that no rule knows; proposal: "{proposal}"'
+        elif certain and find_sentence(sentence, _ANY_TARGET) is not None:
+            yield self._prose(span, Disposition.REWRITE, "says how the source is reached", lines)
+            return
         elif certain and accompanies_source(sentence):
             reason = "goes with a sentence that says that state is in GitLab: read it"
         elif may_name_source(_without_names(sentence)) or _NAMED_IN_WORDS.search(sentence):

@@ -13,6 +13,7 @@ from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 
 _MARKS = re.compile(r"TF_HTTP_|/terraform/state\b|gitlab|http[ -]backend|backend[ -]\"http", re.IGNORECASE)
+_PARAGRAPH = re.compile(r"[^\s][^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
 _TRACE = re.compile(r"TF_HTTP_\w*|/terraform/state(?:/|\b)")
 _END_OF_ADDRESS = re.compile(r"[\s\"'`)\],;]|\.(?:\s|$)")
 
@@ -22,7 +23,21 @@ def locate_text(text: str) -> tuple[Located, ...]:
     if not _MARKS.search(text):
         return ()
     found = [located for mark in ("#", "//") for located in locate_comments(text, comment_groups(text, mark))]
+    found += _locate_prose(text, found)
     return settle([*found, *locate_traces(text, found)])
+
+
+def _locate_prose(text: str, found: list[Located]) -> list[Located]:
+    """Return a report for each paragraph outside of comments that says where state lives, as in ``.rst`` or a string."""
+    reports: list[Located] = []
+    reason = "says that state is in GitLab; no rule knows this format"
+    for paragraph in _PARAGRAPH.finditer(text):
+        span = Span(*paragraph.span())
+        taken = any(_overlap(span, one.span) for one in found)
+        # A paragraph with an address or TF_HTTP_* is reported by that line.
+        if not taken and not _TRACE.search(paragraph.group()) and names_source(paragraph.group()):
+            reports.append(_located(ReferenceKind.PROSE, span, Disposition.REPORT, reason))
+    return reports
 
 
 def locate_comments(text: str, groups: Iterable[Span]) -> Iterator[Located]:

@@ -1,6 +1,6 @@
 """Prose: sentences, table rows and snippets of documents, from state in GitLab to state in the target.
 
-A sentence is changed only by known phrases, and only when nothing of the source is left in it afterwards:
+A sentence is changed by known phrases (or is known as a whole), and only when nothing of the source is left in it afterwards:
 ``build_sentence`` says whether that is so, and locators ask it before they call a sentence certain.
 """
 
@@ -12,6 +12,7 @@ from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
 from migrator.rewrite.replacements import dotenv, hcl, just, shell, yaml
 from migrator.rewrite.replacements.claims import replace_phrases
 from migrator.rewrite.replacements.embedded import Build, build_embedded
+from migrator.rewrite.replacements.sentences import find_sentence
 from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY, CannotReplaceError
 from migrator.rewrite.spans import Span
 
@@ -58,6 +59,9 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
 
 def build_sentence(sentence: str, target: TargetCoordinates) -> str | None:
     """Return a sentence made to name the target, None when that is not certain to be true and complete."""
+    known = find_sentence(sentence, target)
+    if known is not None:
+        return known
     if _ARGUES.search(sentence):
         return None
     rewritten = build_proposal(sentence, target)

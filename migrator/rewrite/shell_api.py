@@ -1,7 +1,8 @@
 """Locate commands that speak to GitLab's state API: list the states, remove a lock, or anything else (reported)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from migrator.rewrite.address import read_address
@@ -88,6 +89,8 @@ def _outermost_unlock(scope: Scope, node: "Node") -> "Node":
         commands = [child for child in _leaves(outer.parent) if child.type == "command"]
         if not all(_is_client(scope, one) and (_called(scope, one) or ("",))[0] == "unlock" for one in commands):
             break
+        if not _are_joined(scope, outer.parent.named_children, r"\|\||&&"):
+            break
         outer = outer.parent
     return outer
 
@@ -106,6 +109,8 @@ def _locate_list(scope: Scope, node: "Node") -> Located:
     stages, fallback = _stages(outer)
     if stages[0].start_byte != first.start_byte:
         return _report(scope, node, "lists GitLab's states in the middle of a pipeline")
+    if not _are_joined(scope, stages, r"\|&?"):
+        return _report(scope, node, "lists GitLab's states in a pipeline that cannot be parsed with certainty")
     names = [re.split(r"\s", scope.source.text(stage), maxsplit=1)[0] for stage in stages[1:]]
     if not set(names) <= _FORMATTERS | _FILTERS:
         return _report(scope, node, "lists GitLab's states for another command")
@@ -125,6 +130,19 @@ def _locate_list(scope: Scope, node: "Node") -> Located:
         node=outer,
         detail={"filters": "\n".join(kept), "fallback": words},
     )
+
+
+def _are_joined(scope: Scope, nodes: Sequence["Node"], operator: str) -> bool:
+    """Tell whether only ``operator`` stands between adjacent nodes: after an error the grammar may join lines."""
+    for node in nodes:
+        unquoted = re.sub(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'|\\\r?\n", "", scope.source.text(node))
+        if "\n" in unquoted and node.type == "command":
+            return False
+    for before, after in pairwise(nodes):
+        between = Span(scope.source.span(before).end, scope.source.span(after).start).of(scope.source.whole)
+        if not re.fullmatch(rf"(?:\\?\r?\n|[ \t])*(?:{operator})(?:\\?\r?\n|[ \t])*", between):
+            return False
+    return True
 
 
 def _stages(node: "Node") -> tuple[list["Node"], "Node | None"]:

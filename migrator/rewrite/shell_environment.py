@@ -94,8 +94,12 @@ def _locate_run(scope: Scope, run: Sequence["Node"]) -> Iterator[Located]:
         problem = "reads the password from a command: get AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY the same way"
     detail = {"instead": "", "credentials": "yes" if _sets_placeholder(scope, run) else "no"}
     if not problem:
-        span, instead = _whole_statements(scope, run, span)
-        detail["instead"] = instead
+        whole, detail["instead"] = _whole_statements(scope, run, span)
+        at_line_start = scope.source.whole[: whole.start].endswith("\n") or whole.start == scope.source.region.start
+        if detail["credentials"] == "yes" and not (at_line_start and not detail["instead"]):
+            detail["credentials"] = "joined"  # beside other statements on the line: it stays one statement
+        else:
+            span = whole
     reason = "sets variables of the http backend"
     kind = ReferenceKind.ENVIRONMENT_EXPORT
     yield scope.locate(kind, span, reason=reason, problem=problem, node=first, state=scope.state, detail=detail)

@@ -23,6 +23,8 @@ _GITHUB_EXPRESSION = re.compile(r"\$\{\{(?:'[^'\n]*'|[^'}\n]|\}(?!\}))*\}\}")
 _COMMENT_IN_COMMAND = re.compile(
     r"(?<=\\\n)(?:[ \t]*#[^\n]*\n)+(?=[ \t]*[\"']?-backend-config)|(?<=\\\r\n)(?:[ \t]*#[^\n]*\n)+(?=[ \t]*[\"']?-backend-config)"
 )
+# <token> in snippets: where a value is expected, no file is redirected.
+_PLACEHOLDER = re.compile(r"(?<=[=/:\"'])<[A-Za-z][\w -]*>(?=[\s/\"'-]|$)")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]")
 
 
@@ -91,6 +93,7 @@ def _take_off_indent(whole: str, region: Span, indent: int, mask: Mask) -> tuple
     masked = mask(region.of(whole))
     if len(masked) != region.end - region.start:
         raise ValueError("a mask must keep the length")
+    masked = _PLACEHOLDER.sub(lambda found: "P" * len(found.group()), masked)
     masked = _COMMENT_IN_COMMAND.sub(_continue, _NOT_ASCII.sub("_", masked).replace("\x00", "_"))
     offsets: list[int] = []
     pieces: list[str] = []

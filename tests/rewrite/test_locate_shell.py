@@ -1,10 +1,15 @@
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from migrator.rewrite.checks import check_shell
 from migrator.rewrite.locate_shell import locate_shell, mask_expressions, mask_just
-from migrator.rewrite.reference import Disposition, Located, ReferenceKind
-from migrator.rewrite.spans import Span
+from migrator.rewrite.reference import Disposition, Located, ReferenceKind, TargetCoordinates
+from migrator.rewrite.replacements import build_edits
+from migrator.rewrite.shell_source import ShellSource, mask_nothing
+from migrator.rewrite.spans import Span, apply_edits
 
 
 def kinds(located: tuple[Located, ...]) -> list[tuple[ReferenceKind, Disposition]]:
@@ -146,3 +151,33 @@ def test_any_text_is_located_without_overlap(pieces: list[str], indent: int, inh
     for one in locate_shell(text, indent=indent, mask=mask_just, inherited_state=inherited):
         assert end <= one.span.start <= one.span.end <= len(text)
         end = one.span.end
+
+
+STATEMENTS = st.sampled_from(
+    ["tofu init", 'tofu init -reconfigure -backend-config="address=$A/terraform/state/$N" -backend-config=username=x',
+     'tofu init \\\n  -backend-config="address=$A/terraform/state/$N" \\\n  -backend-config="lock_method=POST"',
+     'export TF_HTTP_ADDRESS="$A/terraform/state/foo-$E"', "export TF_HTTP_LOCK_METHOD=POST", "TF_HTTP_USERNAME=x",
+     'export TF_HTTP_PASSWORD="$T" OTHER=1', "export TF_HTTP_PASSWORD=glpat-xxx", 'echo "TF_HTTP_PASSWORD is not set"',
+     'echo "at ${TF_HTTP_ADDRESS}"', '[ -n "$TF_HTTP_PASSWORD" ]', 'curl -X DELETE "$A/terraform/state/$N/lock"',
+     "glab api projects/1/terraform/states | jq . | sort", "TF_HTTP_USERNAME=a TF_HTTP_PASSWORD=b tofu init",
+     "unset TF_HTTP_PASSWORD TF_HTTP_ADDRESS", 'ADDR="$A/terraform/state/$N"', ': "${TF_HTTP_PASSWORD:?need it}"',
+     'tofu plan -var="x=$TF_HTTP_PASSWORD"', "# set TF_HTTP_PASSWORD\ntrue", "tofu plan"]
+)  # fmt: skip
+BODIES = st.sampled_from(
+    ["{}", 'if [ -z "${{TF_HTTP_PASSWORD:-}}" ]; then\n  {}\n  exit 1\nfi', "for x in a b; do\n  {}\ndone", "f() {{\n  {}\n}}",
+     "case $x in\n  a) {} ;;\n  b)\n    {}\n    ;;\nesac", "(\n  {}\n)", "if x; then\n  {}\nelse\n  {}\nfi",
+     "while x; do {}; done", "{{ {}; }}", "x && {}", "{} || true", "{} && {}", "x=$({})", "if x; then {}; fi"]
+)  # fmt: skip
+TARGET = TargetCoordinates(
+    endpoint="https://s3.example", bucket="b", region="r", key="{state}.tfstate", path_style=True, style="inline"
+)
+
+
+@given(st.lists(st.tuples(BODIES, st.lists(STATEMENTS, min_size=2, max_size=2)), max_size=4))
+def test_a_rewritten_program_is_a_program_and_has_nothing_left(parts: Sequence[tuple[str, list[str]]]) -> None:
+    text = "".join(body.format(*statements) + "\n" for body, statements in parts)
+    if ShellSource(text, region=Span(0, len(text)), indent=0, mask=mask_nothing).root.has_error:
+        return  # two lines in a place for one
+    after = apply_edits(text, build_edits(locate_shell(text), text, TARGET))
+    check_shell(text, after)
+    assert [one for one in locate_shell(after) if one.disposition is Disposition.REWRITE] == []

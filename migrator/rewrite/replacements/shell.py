@@ -110,6 +110,9 @@ def _build_bare(located: Located, text: str, target: TargetCoordinates) -> str:
 def _build_export(located: Located, text: str, target: TargetCoordinates) -> str:
     if located.detail.get("credentials") == "yes":
         return _build_credential_exports(located, text)
+    if located.detail.get("credentials") == "joined":
+        export = "export " if "export" in located.span.of(text) else ""
+        return f'{export}{ACCESS_KEY}="..." {SECRET_KEY}="..."'
     return located.detail["instead"]
 
 

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from migrator.rehearsal.estate import assemble_sample_estate
@@ -44,7 +45,7 @@ def measure_start(scratch: Path, options: argparse.Namespace) -> list[Row]:
     empty = _best(lambda: _run([sys.executable, "-c", "pass"]), repeats=15)
     rows = []
     for flag in ("--version", "--help"):
-        ours = _best(lambda flag=flag: _run([sys.executable, "-m", "migrator", flag]), repeats=15)
+        ours = _best(partial(_run, [sys.executable, "-m", "migrator", flag]), repeats=15)
         rows.append((f"migrator {flag} / python -c pass", f"{ours / empty:.2f} x  ({ours * 1000:.0f} ms)", "<= 2.5 x"))
     return rows
 

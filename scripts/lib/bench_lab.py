@@ -70,9 +70,7 @@ def open_lab(directory: Path, count: int, *, milliseconds: int = 0, size: int = 
                 for address in (url, endpoint)
             )
         repository = _write_repository(directory / "repository", names, url, endpoint)
-        yield Lab(
-            directory=directory, repository=repository, url=url, endpoint=endpoint, names=names, s3=server
-        )
+        yield Lab(directory=directory, repository=repository, url=url, endpoint=endpoint, names=names, s3=server)
 
 
 def build_document(name: str, size: int) -> str:
@@ -100,9 +98,7 @@ def _configure_source(directory: Path, names: tuple[str, ...], size: int) -> tup
         "tokens": [
             {"value": TOKEN, "kind": "pat", "user": "maint", "scopes": ["api"], "roles": {str(PROJECT): "maintainer"}}
         ],
-        "states": [
-            {"project": PROJECT, "name": name, "versions": [{"file": str(documents / name)}]} for name in names
-        ],
+        "states": [{"project": PROJECT, "name": name, "versions": [{"file": str(documents / name)}]} for name in names],
     }
     path = directory / "standin.json"
     path.write_text(json.dumps(configuration))
@@ -126,7 +122,8 @@ def _write_repository(repository: Path, names: tuple[str, ...], url: str, endpoi
     (stack / "backend.tf").write_text('terraform {\n  backend "http" {}\n}\n')
     (stack / "main.tf").write_text('output "filler" {\n  value = "x"\n}\n')
     tables = "".join(
-        f'\n[[state]]\nname = "{name}"\nstack = "many"\nenvironment = "{name.removeprefix("many-")}"\n' for name in names
+        f'\n[[state]]\nname = "{name}"\nstack = "many"\nenvironment = "{name.removeprefix("many-")}"\n'
+        for name in names
     )
     (repository / "migrator.toml").write_text(
         f"""format = "migrator.config/1"

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 ACCESS_KEY = "migrator-test"
 SECRET_KEY = "migrator-test-secret"
@@ -39,7 +40,7 @@ class S3Server:
     secret_key: str = SECRET_KEY
     region: str = REGION
 
-    def client(self):
+    def client(self) -> Any:
         """A plain boto3 client, for looking at the truth."""
         import boto3
         from botocore.config import Config
@@ -156,7 +157,7 @@ def start_versitygw(program: Path, directory: Path) -> S3Server:
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+        return int(probe.getsockname()[1])
 
 
 def _start(

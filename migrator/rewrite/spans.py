@@ -80,8 +80,12 @@ def invert_edits(text: str, edits: Sequence[Edit]) -> tuple[Edit, ...]:
     inverse: list[Edit] = []
     drift = 0
     for edit in sort_edits(text, edits):
-        start = edit.span.start + drift
-        inverse.append(Edit(Span(start, start + len(edit.text)), edit.span.of(text)))
+        span, text_before = Span(edit.span.start + drift, edit.span.start + drift + len(edit.text)), edit.span.of(text)
+        if inverse and inverse[-1].span.end == span.start:
+            # Touching edits become one: two removals side by side would both begin at the same place.
+            previous = inverse.pop()
+            span, text_before = Span(previous.span.start, span.end), previous.text + text_before
+        inverse.append(Edit(span, text_before))
         drift += len(edit.text) - (edit.span.end - edit.span.start)
     return tuple(inverse)
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,8 +13,9 @@ TEXT = st.text(alphabet="ab\n\r#é✓{}$", max_size=60)
 def text_and_edits(draw: st.DrawFn) -> tuple[str, list[Edit]]:
     text = draw(TEXT)
     cuts = sorted(draw(st.sets(st.integers(0, len(text)), max_size=8)))
-    spans = [Span(start, end) for start, end in zip(cuts[::2], cuts[1::2], strict=False)]
-    edits = [Edit(span, draw(TEXT)) for span in spans]
+    between = [Span(start, end) for start, end in itertools.pairwise(cuts)]
+    # Any of them, so that some edits touch.
+    edits = [Edit(span, draw(TEXT)) for span in between if draw(st.booleans())]
     return text, draw(st.permutations(edits))
 
 

@@ -1,4 +1,4 @@
-"""Places in documents and settings files that depend on what a Justfile does with the source.
+"""Places in documents, settings files and other recipes that depend on what a Justfile does with the source.
 
 A locator sees one file. Here a Justfile's settings for the source's address, and its recipes that list or unlock states,
 are followed to where other files set, override or recommend them. Such a place is always reported: what a person should
@@ -6,6 +6,7 @@ read instead follows from what the recipe becomes.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
@@ -19,7 +20,7 @@ from migrator.rewrite.spans import Span, line_of
 
 _ENVIRONMENT_NAME = re.compile(r"[\"']([A-Z][A-Z0-9_]+)[\"']")
 _ASSIGNED = re.compile(r"\s*(?:export\s+)?([A-Za-z_][\w-]*)\s*:=")
-_READ_IN = frozenset({FileKind.MARKDOWN, FileKind.DOTENV})
+_READ_IN = frozenset({FileKind.MARKDOWN, FileKind.DOTENV, FileKind.JUST})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,9 @@ def locate_consumers(tree: RepositoryTree, references: Iterable[Reference]) -> I
     if not wanted:
         return
     pattern = re.compile("|".join(f"(?:{one})" for one in wanted))
-    covered = {path: [one.place for one in references if one.place.path == path] for path in tree.paths}
+    covered: dict[str, list[Place]] = defaultdict(list)
+    for one in references:
+        covered[one.place.path].append(one.place)
     for path in tree.paths:
         if is_history(path) or find_kind(path, b"") not in _READ_IN:
             continue
@@ -59,9 +62,11 @@ def _read_wanted(tree: RepositoryTree, references: Iterable[Reference]) -> Mappi
             continue
         span = reference.located.span
         if reference.kind is ReferenceKind.SOURCE_SETTING and (assigned := _ASSIGNED.match(span.of(text))):
-            reason = f"sets or names what {path} builds the address of the source from: it is not for the state any more"
+            reason = f"about {assigned[1]}, from which a Justfile builds the address of the source: read it"
             consumed = _Consumed(ReferenceKind.SOURCE_SETTING, reason)
             wanted.setdefault(rf"\b{assigned[1]}=\S*", consumed)
+            wanted.setdefault(rf"`{assigned[1]}`", consumed)
+            wanted.setdefault(rf"(?i:\bstate\b)[^\n]*\{{\{{\s*{assigned[1]}\s*\}}\}}", consumed)
             for name in _ENVIRONMENT_NAME.findall(span.of(text)):
                 if not name.startswith("TF_HTTP_"):
                     wanted.setdefault(rf"\b{name}\b", consumed)

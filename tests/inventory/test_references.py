@@ -163,17 +163,17 @@ def test_references_are_in_order_and_the_same_every_time(make_tree: MakeTree):
 
 def test_what_other_files_say_about_settings_and_recipes_of_a_justfile(make_tree: MakeTree):
     justfile = (
-        'project := env_var_or_default("GL_PROJECT", "84")\n\n'
+        'gitlab_project := env_var_or_default("GL_PROJECT", "84")\n\n'
         "init stack:\n    cd stacks/{{stack}} && tofu init"
-        ' -backend-config="address=https://gitlab.example.com/api/v4/projects/{{project}}/terraform/state/{{stack}}"\n\n'
+        ' -backend-config="address=https://gitlab.example.com/api/v4/projects/{{gitlab_project}}/terraform/state/{{stack}}"\n\n'
         "unlock name:\n    curl --request DELETE"
-        ' "https://gitlab.example.com/api/v4/projects/{{project}}/terraform/state/{{name}}/lock"\n'
+        ' "https://gitlab.example.com/api/v4/projects/{{gitlab_project}}/terraform/state/{{name}}/lock"\n'
     )
     files: dict[str, str | bytes] = {
         **STACKS,
         "Justfile": justfile,
         ".env.example": "# GL_PROJECT=84\nOTHER=1\n",
-        "docs/a.md": "Run `just unlock attic`.\n\nOr `just project=85 init attic`.\n",
+        "docs/a.md": "Run `just unlock attic`.\n\nOr `just gitlab_project=85 init attic`.\n",
         "CHANGELOG.md": "GL_PROJECT was added; see `just unlock`.\n",
     }
     references = discover_inventory(make_tree(files)).references

@@ -1,14 +1,21 @@
-"""The job graph of a CI file: what each job inherits, which variables it sees and which scripts it runs.
+"""Read CI files as jobs: GitLab CI (hidden jobs, merge keys, ``!reference``, ``default``) and GitHub workflows.
 
-GitLab CI (hidden jobs, ``extends``, merge keys, ``!reference``, ``default``, globals) and GitHub workflows (three levels
-of ``env``, steps, composite actions). A graph may span files: every function that resolves takes the pipelines of the
-other files too. Nothing is expanded in the text and no CI variable is evaluated: values stay as written.
+Each job holds what its own lines say; what it inherits over ``extends`` and files is resolved by ``job_graph``.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
 
+from migrator.rewrite.ci_model import (
+    SECTIONS,
+    CiJob,
+    CiReference,
+    CiStep,
+    CiVariable,
+    Pipeline,
+    ScriptItem,
+    ScriptRun,
+)
+from migrator.rewrite.job_graph import collect_script_runs, resolve_scripts, resolve_variables
 from migrator.rewrite.spans import Span
 from migrator.rewrite.yaml_tree import (
     YamlMapping,
@@ -20,95 +27,23 @@ from migrator.rewrite.yaml_tree import (
     read_yaml_tree,
 )
 
-SECTIONS = ("before_script", "script", "after_script")
+__all__ = [
+    "CiJob",
+    "CiReference",
+    "CiStep",
+    "CiVariable",
+    "Pipeline",
+    "ScriptRun",
+    "collect_script_runs",
+    "read_yaml_jobs",
+    "resolve_scripts",
+    "resolve_variables",
+]
+
 _GLOBAL = frozenset({"stages", "include", "variables", "default", "workflow", "image", "services", "cache", "spec"})
 # Keys at the top of compose files, Kubernetes manifests and other CI systems, some of which have stages too.
 _FOREIGN = frozenset({"apiVersion", "version", "services", "pool", "steps", "trigger", "vars", "tasks"})
-_DEEPEST = 12  # GitLab allows eleven levels of extends
-_REFERENCES = 10  # and ten of nested !reference
-_EXPORT = re.compile(
-    r"^\s*(?:export\s+)?(?P<name>[A-Z]\w*)=(?P<quote>[\"']?)(?P<value>\S*/terraform/state/\S+?)(?P=quote)\s*$",
-    re.MULTILINE,
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CiVariable:
-    """One variable as written; ``value`` is None when it is not a scalar. ``span`` covers key and value."""
-
-    name: str
-    value: str | None
-    span: Span
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CiReference:
-    """``!reference [job, key, ...]``."""
-
-    path: tuple[str, ...]
-    span: Span
-
-
-ScriptItem = YamlScalar | CiReference
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CiStep:
-    """A step of a GitHub job; ``run`` is None for an action."""
-
-    span: Span
-    variables: Mapping[str, CiVariable]
-    run: YamlScalar | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CiJob:
-    """A job as written in one file: nothing inherited is in it, except by YAML merge keys.
-
-    ``scripts`` maps a section (``before_script`` ...) to its items, aliases resolved; a section that is absent inherits.
-    ``environment`` is the name of the deployment environment, ``needs`` are job names.
-    """
-
-    name: str
-    span: Span
-    extends: tuple[str, ...] = ()
-    variables: Mapping[str, CiVariable] = field(default_factory=dict)
-    scripts: Mapping[str, tuple[ScriptItem, ...]] = field(default_factory=dict)
-    steps: tuple[CiStep, ...] = ()
-    environment: str | None = None
-    needs: tuple[str, ...] = ()
-
-    @property
-    def hidden(self) -> bool:
-        """Templates begin with a dot and never run themselves."""
-        return self.name.startswith(".")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pipeline:
-    """One CI file. ``dialect`` is ``gitlab``, ``github`` or ``other`` (then only ``dialect`` means something).
-
-    ``includes`` are the local paths and components that GitLab merges in, as written.
-    """
-
-    dialect: str
-    variables: Mapping[str, CiVariable] = field(default_factory=dict)
-    default: CiJob | None = None
-    jobs: Mapping[str, CiJob] = field(default_factory=dict)
-    includes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptRun:
-    """A job that runs a script, with the variables that the script then sees.
-
-    ``missing`` are the templates that it extends and that no file here holds: they may set more.
-    """
-
-    job: str
-    hidden: bool
-    variables: Mapping[str, str]
-    missing: tuple[str, ...] = ()
+_DEEPEST = 12  # of merge keys and lists in lists; real files stay below 3
 
 
 def read_yaml_jobs(text: str) -> Pipeline:
@@ -125,105 +60,6 @@ def read_yaml_jobs(text: str) -> Pipeline:
     if _is_gitlab(pairs, tree):
         return reader.gitlab(pairs)
     return Pipeline(dialect="other")
-
-
-def resolve_variables(job: CiJob, pipelines: Sequence[Pipeline]) -> dict[str, str]:
-    """Return what a GitLab job sees: globals, then each ``extends`` in order, then its own; last wins.
-
-    ``pipelines`` are the files of one configuration, in the order in which GitLab merges them.
-    """
-    seen: dict[str, str] = {}
-    for pipeline in pipelines:
-        seen |= _values(pipeline.variables)
-    for ancestor in _lineage(job, pipelines):
-        seen |= _values(ancestor.variables)
-    return seen
-
-
-def resolve_scripts(job: CiJob, pipelines: Sequence[Pipeline]) -> Iterator[YamlScalar]:
-    """Yield the scripts that a GitLab job runs, inherited ones and references included, in the order of execution."""
-    sections: dict[str, tuple[ScriptItem, ...]] = {}
-    for pipeline in pipelines:
-        if pipeline.default:
-            sections |= pipeline.default.scripts
-    for ancestor in _lineage(job, pipelines):
-        sections |= ancestor.scripts
-    for section in SECTIONS:
-        yield from _expand(sections.get(section, ()), pipelines, depth=0)
-
-
-def collect_script_runs(pipeline: Pipeline, others: Sequence[Pipeline]) -> dict[Span, list[ScriptRun]]:
-    """Return, for each script of ``pipeline``, which jobs (of any file) run it and what they see.
-
-    Templates count as jobs only for scripts that no real job runs.
-    """
-    if pipeline.dialect == "github":
-        return _github_runs(pipeline)
-    pipelines = [*(one for one in others if one.dialect == "gitlab"), pipeline]
-    own = {id(scalar): scalar.span for scalar in _own_scripts(pipeline)}
-    runs: dict[Span, list[ScriptRun]] = {}
-    for one in pipelines:
-        for job in one.jobs.values():
-            variables = resolve_variables(job, pipelines)
-            missing = tuple(_missing(job, pipelines))
-            for scalar in resolve_scripts(job, pipelines):
-                if id(scalar) in own:
-                    run = ScriptRun(job=job.name, hidden=job.hidden, variables=variables, missing=missing)
-                    runs.setdefault(scalar.span, []).append(run)
-                # The items of a job run in one shell: what one exports, the next ones see.
-                variables = variables | {found["name"]: found["value"] for found in _EXPORT.finditer(scalar.value)}
-    return {span: [run for run in found if not run.hidden] or found for span, found in runs.items()}
-
-
-def _own_scripts(pipeline: Pipeline) -> Iterator[YamlScalar]:
-    jobs = [*pipeline.jobs.values(), *([pipeline.default] if pipeline.default else [])]
-    for job in jobs:
-        for items in job.scripts.values():
-            yield from (item for item in items if isinstance(item, YamlScalar))
-
-
-def _github_runs(pipeline: Pipeline) -> dict[Span, list[ScriptRun]]:
-    runs: dict[Span, list[ScriptRun]] = {}
-    for job in pipeline.jobs.values():
-        for step in job.steps:
-            if step.run is not None:
-                variables = _values(pipeline.variables) | _values(job.variables) | _values(step.variables)
-                runs.setdefault(step.run.span, []).append(ScriptRun(job=job.name, hidden=False, variables=variables))
-    return runs
-
-
-def _values(variables: Mapping[str, CiVariable]) -> dict[str, str]:
-    return {name: one.value for name, one in variables.items() if one.value is not None}
-
-
-def _find(name: str, pipelines: Sequence[Pipeline]) -> CiJob | None:
-    return next((one.jobs[name] for one in reversed(pipelines) if name in one.jobs), None)
-
-
-def _lineage(job: CiJob, pipelines: Sequence[Pipeline], *, depth: int = 0) -> Iterator[CiJob]:
-    """Yield ancestors before descendants, so that a later one overrides."""
-    if depth > _DEEPEST:
-        return
-    for name in job.extends:
-        parent = _find(name, pipelines)
-        if parent is not None and parent is not job:
-            yield from _lineage(parent, pipelines, depth=depth + 1)
-    yield job
-
-
-def _missing(job: CiJob, pipelines: Sequence[Pipeline]) -> Iterator[str]:
-    for ancestor in _lineage(job, pipelines):
-        yield from (name for name in ancestor.extends if _find(name, pipelines) is None)
-
-
-def _expand(items: tuple[ScriptItem, ...], pipelines: Sequence[Pipeline], *, depth: int) -> Iterator[YamlScalar]:
-    for item in items:
-        if isinstance(item, YamlScalar):
-            yield item
-        elif depth < _REFERENCES and len(item.path) == 2:
-            job = _find(item.path[0], pipelines)
-            if job is not None:
-                yield from _expand(job.scripts.get(item.path[1], ()), pipelines, depth=depth + 1)
 
 
 def _is_gitlab(pairs: list[YamlPair], tree: YamlTree) -> bool:

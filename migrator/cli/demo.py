@@ -16,8 +16,8 @@ from migrator.rehearsal.story import Request
 from migrator.rehearsal.story import rehearse as play
 
 _OPENING = (
-    "A sample estate of four stacks keeps its state in GitLab. It moves to an S3 store, and back, in front of you.",
-    "Every command below is the real one, on embedded servers and a copy in a temporary directory.",
+    "A sample estate of four stacks keeps its state in GitLab. Here it moves to an S3 store, and back.",
+    "Every command is the real one, on embedded servers and a copy in a temporary directory.",
 )
 _PROJECT_PATH = "acme/infra"
 

@@ -126,7 +126,7 @@ def build_source_configuration(
     return {
         "format": "gitlab-standin/1",
         "projects": [{"id": project_id, "path": project_path}],
-        "tokens": [{"value": token, "kind": "pat", "user": "rehearsal", "scopes": ["api"], "roles": roles}],
+        "tokens": [{"value": token, "kind": "pat", "user": "migrator", "scopes": ["api"], "roles": roles}],
         "states": [
             {
                 "project": project_id,

@@ -20,6 +20,8 @@ from migrator.rehearsal.model import Transcript
 
 TIMEOUT_SECONDS = 900.0
 OLDEST_TOFU = (1, 10)
+# So that output, indented by a narrator, fits 100 columns.
+COLUMNS = 96
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
 # Discard: whoever asks this proxy is refused at once. Loopback is excepted.
 _NOWHERE = "http://127.0.0.1:9"
@@ -99,7 +101,7 @@ def build_clean_environment(outside: Mapping[str, str], *, home: Path) -> dict[s
         "HOME": str(home),
         "TMPDIR": str(home),
         "NO_COLOR": "1",
-        "COLUMNS": "100",
+        "COLUMNS": str(COLUMNS),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,

@@ -6,22 +6,20 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Words:
     """``title`` names the proof in a list. ``heading`` begins a chapter, with ``opening`` below it; None goes on with the
-    chapter before. ``meaning`` says what was just seen. ``lines`` bounds the output shown; ``keep`` is a pattern of the
-    lines worth showing when only some are.
+    chapter before. ``meaning`` says what was just seen. Of the output, ``rows`` entries of each section are shown
+    (all of those sections that match ``whole``), or only the lines that match ``keep``.
     """
 
     title: str
     heading: str | None = None
     opening: str = ""
     meaning: str = ""
-    lines: int = 14
+    rows: int = 3
+    whole: str | None = None
     keep: str | None = None
 
 
-_TOFU = (
-    r"^Error:|lock|Lock|  (ID|Path|Operation|Who|Version|Created):|^Plan:|^Apply complete|Creation complete|^No changes"
-    r"|will be created"
-)
+_TOFU = r"^Error: |already locked|^(ID|Who|Created): |will be created$|^Plan: |^Apply complete|^No changes"
 
 WORDS = {
     "states": Words(title="states that are left out"),
@@ -30,33 +28,32 @@ WORDS = {
         heading="What is there",
         opening="The repository keeps the state of its stacks in GitLab. Which files say so?",
         meaning="Nobody had to list these places: they were read from the files, and nothing was written.",
-        lines=18,
+        whole="^Stacks",
     ),
     "plan": Words(
         title="decide, and touch nothing",
         heading="Decide",
         opening="Both servers are read, every file change is worked out, and all of it is written down for review.",
         meaning="A plan is a file to be reviewed. Until it is carried out, nothing has changed anywhere.",
-        lines=22,
+        whole="^States to move",
     ),
     "migrate": Words(
         title="move every state, byte for byte",
         heading="Move",
         opening="GitLab's locks are taken first and kept. Files change only when every state has arrived.",
         meaning="Each document was compared byte for byte, lineage and serial included. GitLab stays sealed.",
-        lines=22,
+        rows=10,
     ),
     "proof-by-plan": Words(title="OpenTofu plans the same on both sides"),
     "references": Words(
         title="no file names the source any more",
         heading="Check",
         opening="Does any line still lead to GitLab? Do states, seals and files look as they should?",
-        lines=8,
     ),
     "verify": Words(
         title="both sides are as the run left them",
         meaning="Both commands only read. In CI they hold the line after the migration.",
-        lines=10,
+        rows=5,
     ),
     "stale-checkout": Words(
         title="a stale checkout cannot write",
@@ -78,7 +75,7 @@ WORDS = {
         heading="Go back",
         opening="An incident: the team decides to return to GitLab, today.",
         meaning="The newer document went home before anything at the target was removed.",
-        lines=18,
+        rows=10,
     ),
     "files-restored": Words(
         title="every file is what it was",

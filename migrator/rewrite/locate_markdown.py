@@ -16,7 +16,7 @@ from migrator.rewrite.embedded import decode_scalar, embed
 from migrator.rewrite.locate_dotenv import locate_dotenv
 from migrator.rewrite.locate_just import locate_just
 from migrator.rewrite.locate_shell import locate_shell
-from migrator.rewrite.locate_text import locate_traces, settle
+from migrator.rewrite.locate_text import locate_traces, may_be_meant, settle
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind, TargetCoordinates
 from migrator.rewrite.replacements.prose import build_cells, build_proposal, build_sentence, split_row
 from migrator.rewrite.replacements.sentences import find_sentence
@@ -28,13 +28,6 @@ if TYPE_CHECKING:
 
 _MARKS = re.compile(
     r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|http[ -]\w*\s*backend|\bstate\b|backend\s+\"http\"",
-    re.IGNORECASE,
-)
-_NAMED_IN_WORDS = re.compile(
-    # Claims without any name of the source, which a change of authority still makes wrong.
-    r"\bisolat\w+\b.{0,80}\bstates?\b|\bstates?\b.{0,80}\bisolat|\bproject permissions\b|\bbackend project\b"
-    r"|\btoken\b.{0,60}\bstates?\b|\bstates?\b.{0,60}\btoken\b|\bno S3 variables\b|\block (?:and unlock )?address"
-    r"|\bstate storage\b|`/lock`|\bgitlab\.[\w.-]+.{0,60}\bstates?\b|\bstates?\b.{0,60}\b(?:with)?in (?:a|the|its) project\b",
     re.IGNORECASE,
 )
 _TOKEN_OF_SOURCE = re.compile(
@@ -176,7 +169,7 @@ class _Document:
         start = self._starts[first] + (lead.end() if lead else 0)
         end = self._starts[last - 1] + len(self._line(last - 1).rstrip())
         value, offsets = _join(self._text, Span(start, max(start, end)))
-        if not _MARKS.search(value) and not _NAMED_IN_WORDS.search(value):
+        if not _MARKS.search(value) and not may_be_meant(value):
             return
         sentences = _sentences(value)
         certain = any(names_source(value[one.start : one.end]) for one in sentences)
@@ -210,7 +203,7 @@ class _Document:
             return
         elif certain and accompanies_source(sentence):
             reason = "goes with a sentence that says that state is in GitLab: read it"
-        elif may_name_source(_without_names(sentence)) or _NAMED_IN_WORDS.search(sentence):
+        elif may_name_source(_without_names(sentence)) or may_be_meant(sentence):
             reason = "may be about state in GitLab: read it"
         else:
             return
@@ -305,6 +298,8 @@ def _row_action(cells: list[str], header: str) -> tuple[str, str]:
     mentions = re.search(r"\bstates?\b", joined, re.IGNORECASE) is not None
     if mentions and ("GitLab" in joined or "CI_JOB_TOKEN" in joined or "GITLAB_" in joined):
         return "keep", "a row that may be about state in GitLab: read it"
+    if "GitLab" in joined and any(re.fullmatch(r"(?:\w+ )?states?", cell, re.IGNORECASE) for cell in split_row(header)):
+        return "keep", "a row that says whose GitLab project holds a state: read it"
     if mentions and "GitLab" in header and re.search(r"\bstate\b", cells[0], re.IGNORECASE):
         return "keep", "a row that says who keeps state: read it"
     return "keep", ""

@@ -32,7 +32,7 @@ __all__ = ["Pipeline", "locate_yaml", "read_yaml_jobs"]
 
 _MARKS = re.compile(
     r"TF_HTTP|TF_ADDRESS|GITLAB_TOFU|STATE_NAME|state_name|terraform|tofu|backend-config|http[ -]backend"
-    r"|gitlab[^\n]*\n?[^\n]*state|state[^\n]*\n?[^\n]*gitlab",
+    r"|\bstates?\b",
     re.IGNORECASE,
 )
 _COMMAND = re.compile(r"TF_HTTP_|-backend-config|/terraform/states?\b")

@@ -58,6 +58,22 @@ def test_a_sentence_that_says_more_is_reported(sentence: str) -> None:
     assert {one.disposition for one in found} == {Disposition.REPORT}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It assumes access to the GitLab project `acme/infra` with the Maintainer role.\n",
+        "Each overlay passes the address of its own GitLab project when it initializes.\n",
+        "Plans are made by hand; see [the guide](x.md) for the GitLab token that this needs.\n",
+        "Because states are named within a project, two teams can both have `web-dev`.\n",
+        "**404**: Backend project ID is wrong.\n",
+        "Create a personal access token with the `api` scope. It reads every state, by its rules.\n",
+        "| Repository | State |\n| --- | --- |\n| `infra` | GitLab, project 84 |\n",
+    ],
+)
+def test_claims_without_a_keyword_are_reported(text: str) -> None:
+    assert [one for one in locate_markdown(text) if one.kind is ReferenceKind.PROSE]
+
+
 def test_a_report_proposes_a_sentence() -> None:
     (one,) = locate_markdown("The token in TF_HTTP_PASSWORD is for the state in GitLab only, because of roles.\n")
     assert "proposal" in one.reason

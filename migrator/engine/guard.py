@@ -1,12 +1,11 @@
 """Read-only checks before effects: is the world still as the plan, and later this run, left it?"""
 
 from collections.abc import Mapping
-from functools import partial
 
-from migrator.backends.base import ListedState, Presence
+from migrator.backends.base import Head, ListedState, Presence
 from migrator.engine.phases import StepKind
 from migrator.engine.ports import Ports
-from migrator.engine.run import Run, run_in_parallel
+from migrator.engine.run import Run, run_for_states
 from migrator.engine.steps.unlock_target import held_target_lock
 from migrator.errors import ForeignLockError, RefusedError, StalePlanError
 from migrator.journal.fold import StepState
@@ -50,34 +49,41 @@ def _check_listed(state: PlannedState, listed: Mapping[str, ListedState]) -> Non
 
 
 def check_still_ours(plan: Plan, run: Run) -> None:
-    """Check, before files change, that both locks are ours and both documents are the captured one.
+    """Check that both locks are ours and both documents are the captured one: before files change, and once more before
+    the target's lock is given back.
 
     A maintainer may have forced the source's lock open since; then nothing goes on.
 
     Raises: RefusedError, BackendError.
     """
-    run_in_parallel([partial(_check_state, state, run) for state in plan.states], workers=run.workers)
+    run_for_states(plan.states, lambda state: _check_state(state, run), workers=run.workers)
 
 
 def _check_state(state: PlannedState, run: Run) -> None:
+    if run.view.step(StepKind.UNLOCK_TARGET, state.name).state is not StepState.UNTOUCHED:
+        return  # the target may be written already
     source_lock = str((run.view.step(StepKind.LOCK_SOURCE, state.name).evidence or {}).get("lock_id", ""))
     check_source_seal(state, run.ports, source_lock)
     target_lock = held_target_lock(run.view, state.name)
     holder = run.ports.target.read_lock(state.key, target_lock)
     if holder is None or holder.id != target_lock:
         raise _lost(state, "target", holder.describe() if holder else "nobody")
-    for side, head in (
-        ("source", run.ports.source.read_state(state.name)),
-        ("target", run.ports.target.read_state(state.key)),
-    ):
-        found = digest_of(head.data) if head.presence is Presence.PRESENT else None
+    sides = (
+        ("source", digest_of_head(run.ports.source.read_state(state.name))),
+        ("target", digest_of_head(run.ports.target.read_state(state.key))),
+    )
+    for side, found in sides:
         if found != state.sha256:
             raise RefusedError(
                 f"the document at the {side} changed although this run holds its lock",
                 where=state.name,
-                now="no file was changed",
                 hint="migrator rollback, then make a new plan",
             )
+
+
+def digest_of_head(head: Head) -> str | None:
+    """Return the sha256 of what a backend serves, None for no document."""
+    return digest_of(head.data) if head.presence is Presence.PRESENT else None
 
 
 def check_source_seal(state: PlannedState, ports: Ports, lock_id: str) -> None:
@@ -94,6 +100,5 @@ def _lost(state: PlannedState, side: str, holder: str) -> RefusedError:
     return RefusedError(
         f"the lock of this run at the {side} is gone; it is held by {holder}",
         where=state.name,
-        now="no file was changed by this command",
         hint="find out who opened it; then: migrator rollback",
     )

@@ -26,6 +26,9 @@ class WorkTree(Protocol):
     def remove(self, path: str) -> None:
         """Remove a file durably; a missing one is fine."""
 
+    def sweep(self, path: str) -> None:
+        """Remove what a ``replace`` that was killed may have left beside the file."""
+
     def check_writable(self, path: str) -> None:
         """Check that ``replace`` would be allowed.
 

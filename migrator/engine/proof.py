@@ -5,6 +5,7 @@ a ``TF_DATA_DIR`` of its own: the work tree gets nothing. Never locks and never 
 Compares what would change (``show -json``), so drift that was there before is reported and does not block.
 """
 
+import hashlib
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from urllib.parse import quote
 
 from migrator.engine.steps.cut_over_file import build_post_image
 from migrator.errors import CheckFailedError, ConfigurationError
+from migrator.journal.durable import make_private_directory
 from migrator.journal.record import Body
 from migrator.plan.model import Plan, PlannedState
 from migrator.rewrite.replacements.wording import build_backend_file_name
@@ -76,6 +78,8 @@ class TofuProver:
             done = self.scratch / "copied"
             if done.exists():
                 return
+            shutil.rmtree(self.scratch, ignore_errors=True)  # half a copy of an attempt that was killed
+            make_private_directory(self.scratch)
             for side in ("source", "target"):
                 copy_repository(self.root, self.paths, self.scratch / side)
                 for state in self.plan.states:
@@ -170,6 +174,7 @@ class _Call:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=TIMEOUT_SECONDS,
+                check=False,
             )
         except FileNotFoundError:
             raise ConfigurationError(
@@ -232,4 +237,6 @@ def copy_variable_files(root: Path, state: PlannedState, destination: Path) -> N
 
 
 def _file_name(state: PlannedState) -> str:
-    return "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in state.name)
+    """Return a file name of its own for each state: ``a/b`` and ``a_b`` may be planned at the same time."""
+    plain = "".join(letter if letter.isalnum() or letter in "-." else "_" for letter in state.name)
+    return f"{plain[:60]}-{hashlib.sha256(state.name.encode()).hexdigest()[:8]}"

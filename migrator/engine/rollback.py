@@ -7,20 +7,31 @@ before the first effect; what blocks is explained, and nothing is touched.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from migrator.backends.base import Head, Presence
 from migrator.engine.events import Event
+from migrator.engine.guard import digest_of_head
 from migrator.engine.phases import Phase, StepKind
-from migrator.engine.run import Run, run_in_parallel
+from migrator.engine.run import Run, run_for_states
 from migrator.engine.steps import CaptureTarget, CarryBack, build_chains, build_state_step
 from migrator.engine.steps.unlock_target import held_target_lock
-from migrator.errors import BackendError, ForeignLockError, RefusedError, StoppedError
+from migrator.errors import (
+    ForeignLockError,
+    InternalError,
+    InvalidStateError,
+    JournalWriteError,
+    MigratorError,
+    RefusedError,
+    StoppedError,
+)
 from migrator.journal.fold import StepState
 from migrator.journal.record import RecordKind
-from migrator.plan.model import Plan, PlannedState
-from migrator.state.relation import Relation, compare_snapshots
+from migrator.plan.model import Plan, PlannedFile, PlannedState
+from migrator.state.relation import Relation, compare_other_bytes
 from migrator.state.snapshot import digest_of, read_snapshot
+
+# These say themselves what is true now, and leave nothing to undo.
+PASSED_ON = (StoppedError, JournalWriteError, InternalError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,35 +46,42 @@ class Carried:
 def rollback(plan: Plan, run: Run) -> tuple[Carried, ...]:
     """Undo the run and return the states that were carried back.
 
-    Raises: RefusedError when something blocks it; StoppedError when it stopped part-way.
+    Raises: RefusedError or CheckFailedError when something blocks it, BackendError when nothing was touched yet;
+    StoppedError when it stopped part-way.
     """
     if run.view.outcome == Phase.FINALIZED:
         raise RefusedError("this run was finalized: the way back was given up", hint="migrator status")
     if run.view.outcome in (Phase.ROLLED_BACK, "refused"):
         return _carried(plan, run)
-    started = run.view.rolling_back
+    began = run.view.rolling_back
     try:
         check_before_rollback(plan, run)
-        if not started:
+        if not began:
             run.record(RecordKind.ROLLBACK, {"reason": "migrator rollback"})
-            started = True
-        _each_state(plan, run, "lock", lambda state: _close_both_sides(state, run))
-        _each_state(plan, run, "carry", lambda state: _carry_newer(state, run))
-        run.listen(Event(name="stage", step="files"))
-        for chain in reversed(build_chains((StepKind.CUT_OVER_FILE,), plan)):
-            run.undo(chain[0])
-        _each_state(plan, run, "release", lambda state: _give_up_target(state, run))
-    except BackendError as error:
-        if not started:
+            began = True
+        _take_back(plan, run)
+    except PASSED_ON:
+        raise
+    except MigratorError as error:
+        if not began:
             raise
         raise StoppedError(
             error.message,
             where=error.where,
             now="the rollback is part-way; the journal is intact",
-            hint="migrator rollback",
+            hint=error.hint or "migrator rollback",
         ) from error
     run.record(RecordKind.OUTCOME, {"outcome": Phase.ROLLED_BACK})
     return _carried(plan, run)
+
+
+def _take_back(plan: Plan, run: Run) -> None:
+    _each_state(plan, run, "lock", _close_both_sides)
+    _each_state(plan, run, "carry", _carry_newer)
+    run.listen(Event(name="stage", step="files"))
+    for chain in reversed(build_chains((StepKind.CUT_OVER_FILE,), plan)):
+        run.undo(chain[0])
+    _each_state(plan, run, "release", _give_up_target)
 
 
 def give_locks_back(plan: Plan, run: Run) -> None:
@@ -79,26 +97,42 @@ def check_before_rollback(plan: Plan, run: Run) -> None:
     Raises: RefusedError, ForeignLockError, BackendError.
     """
     for file in plan.files:
-        if run.view.step(StepKind.CUT_OVER_FILE, file.path).state is not StepState.UNTOUCHED:
-            found = run.ports.work_tree.read(file.path)
-            if (None if found is None else digest_of(found)) not in (file.pre_sha256, file.post_sha256):
-                raise RefusedError(
-                    f"{file.path} was edited after the cut-over; restoring it would lose the edit",
-                    where=file.path,
-                    now="nothing was touched",
-                    hint=f"undo the edit (git diff {file.path}), then: migrator rollback",
-                )
-            run.ports.work_tree.check_writable(file.path)
-    run_in_parallel([partial(_check_state, state, run) for state in plan.states], workers=run.workers)
+        if run.view.step(StepKind.CUT_OVER_FILE, file.path).state not in (StepState.UNTOUCHED, StepState.UNDONE):
+            _check_file(file, run)
+    run_for_states(plan.states, lambda state: _check_state(state, run), workers=run.workers)
+
+
+def _check_file(file: PlannedFile, run: Run) -> None:
+    found = run.ports.work_tree.read(file.path)
+    digest = None if found is None else digest_of(found)
+    if digest not in (file.pre_sha256, file.post_sha256):
+        raise RefusedError(
+            f"{file.path} was edited after the cut-over; restoring it would lose the edit",
+            where=file.path,
+            now="nothing was touched",
+            hint=f"undo the edit (git diff {file.path}), then: migrator rollback",
+        )
+    if digest != file.pre_sha256 and file.pre_sha256 is not None and not run.ports.blobs.has(file.pre_sha256):
+        raise RefusedError(
+            f"the copy of {file.path} that this run kept is missing or damaged",
+            where=file.path,
+            now="nothing was touched",
+            hint=f"put the file back by hand (git checkout -- {file.path}), then: migrator rollback",
+        )
+    run.ports.work_tree.check_writable(file.path)
 
 
 def _check_state(state: PlannedState, run: Run) -> None:
-    if run.view.step(StepKind.LOCK_SOURCE, state.name).state in (StepState.UNTOUCHED, StepState.UNDONE):
-        return
-    _check_source_unchanged(state, run)
+    publish = run.view.step(StepKind.PUBLISH, state.name).state
+    if publish in (StepState.UNTOUCHED, StepState.UNDONE):
+        return  # nothing of ours is at the target but perhaps a lock, which undo gives back by its ID only
+    if _was_open(state, run):
+        _check_source_closed(state, run)
+        _check_source_unchanged(state, run)
+    held = run.view.step(StepKind.LOCK_TARGET, state.name).intent or {}
     ours = held_target_lock(run.view, state.name)
+    known = {ours, str(held.get("lock_id", ""))} - {""}
     holder = run.ports.target.read_lock(state.key, ours)
-    known = {ours, str((run.view.step(StepKind.LOCK_TARGET, state.name).intent or {}).get("lock_id", ""))}
     if holder is not None and holder.id not in known:
         raise ForeignLockError(
             f"{state.key} is locked at the target by {holder.describe()}",
@@ -109,13 +143,31 @@ def _check_state(state: PlannedState, run: Run) -> None:
     read_newer(state, run)
 
 
+def _was_open(state: PlannedState, run: Run) -> bool:
+    """Whether the target may have been written: until this run gave its lock back, only the source can have moved on."""
+    return run.view.step(StepKind.UNLOCK_TARGET, state.name).state is not StepState.UNTOUCHED
+
+
+def _check_source_closed(state: PlannedState, run: Run) -> None:
+    """Nobody else may hold the source: a seal that was opened by hand is closed again, but never against somebody."""
+    lock = run.view.step(StepKind.LOCK_SOURCE, state.name)
+    if lock.intent is None or lock.state in (StepState.UNDONE, StepState.UNDO_IN_DOUBT):
+        return
+    ours = str(lock.intent["lock_id"])
+    holder = run.ports.source.read_lock(state.name, ours)
+    if holder is not None and holder.id != ours:
+        raise ForeignLockError(
+            f"the seal of {state.name} was opened, and now it is locked by {holder.describe()}",
+            where=state.name,
+            now="nothing was touched",
+            hint="wait until that operation ends, then: migrator rollback",
+        )
+
+
 def _check_source_unchanged(state: PlannedState, run: Run) -> None:
     carried = run.view.step(StepKind.CARRY_BACK, state.name).intent
     allowed = {state.sha256, carried["sha256"] if carried else state.sha256}
-    head = run.ports.source.read_state(state.name)
-    found = digest_of(head.data) if head.presence is Presence.PRESENT else None
-    captured = run.view.step(StepKind.CAPTURE, state.name).evidence is not None
-    if captured and found not in allowed:
+    if digest_of_head(run.ports.source.read_state(state.name)) not in allowed:
         raise RefusedError(
             "the source serves a document that this run did not leave there: somebody wrote past the seal",
             where=state.name,
@@ -127,15 +179,16 @@ def _check_source_unchanged(state: PlannedState, run: Run) -> None:
 def _close_both_sides(state: PlannedState, run: Run) -> None:
     """Hold both locks, as before cut-over. A seal that was opened by hand and not used is closed again."""
     lock = run.view.step(StepKind.LOCK_SOURCE, state.name)
-    if lock.intent is None or lock.state in (StepState.UNDONE, StepState.UNDO_IN_DOUBT):
+    if lock.intent is None or lock.state in (StepState.UNDONE, StepState.UNDO_IN_DOUBT) or not _was_open(state, run):
         return
-    info = run.ports.build_lock("migrator: state moves back", lock_id=str(lock.intent["lock_id"]))
-    run.ports.source.acquire_lock(state.name, info)
     unlock = build_state_step(StepKind.UNLOCK_TARGET, state)
     view = run.view.step(StepKind.UNLOCK_TARGET, state.name)
     if view.state is StepState.IN_DOUBT and view.intent is not None and not run.settle(unlock, view.intent):
         return  # the lock of the way forward is still in place
     run.undo(unlock)
+    info = run.ports.build_lock("migrator: state moves back", lock_id=str(lock.intent["lock_id"]))
+    run.ports.source.acquire_lock(state.name, info)
+    _check_source_unchanged(state, run)
 
 
 def _carry_newer(state: PlannedState, run: Run) -> None:
@@ -151,25 +204,27 @@ def read_newer(state: PlannedState, run: Run) -> bool:
 
     Raises: RefusedError when what stands there is neither ours nor a successor of it.
     """
-    publish = run.view.step(StepKind.PUBLISH, state.name)
-    if publish.state in (StepState.UNTOUCHED, StepState.UNDONE, StepState.UNDO_IN_DOUBT):
-        return False
+    if run.view.step(StepKind.PUBLISH, state.name).state is not StepState.DONE:
+        return False  # in doubt: whatever stands there, nobody was ever sent to it
     head = run.ports.target.read_state(state.key)
     if head.presence is not Presence.PRESENT:
-        if state.sha256 is None or publish.state is StepState.IN_DOUBT:
+        if state.sha256 is None:
             return False
         raise _blocked(state, "the target no longer holds the state that this run published")
     if digest_of(head.data) == state.sha256:
         return False
-    _check_successor(state, head, run)
+    _check_successor(state, head)
     return True
 
 
-def _check_successor(state: PlannedState, head: Head, run: Run) -> None:
+def _check_successor(state: PlannedState, head: Head) -> None:
+    try:
+        snapshot = read_snapshot(head.data)
+    except InvalidStateError as error:
+        raise _blocked(state, f"what stands at the target cannot be carried back: {error.message}") from None
     if state.sha256 is None:
-        read_snapshot(head.data)
         return
-    relation = compare_snapshots(read_snapshot(run.ports.blobs.read(state.sha256)), read_snapshot(head.data))
+    relation = compare_other_bytes(lineage=state.lineage or "", serial=state.serial or 0, other=snapshot)
     if relation is not Relation.NEWER:
         raise _blocked(state, f"the document at the target is {relation} to the one that this run published")
 
@@ -188,9 +243,9 @@ def _blocked(state: PlannedState, what: str) -> RefusedError:
     )
 
 
-def _each_state(plan: Plan, run: Run, stage: str, work: Callable[[PlannedState], None]) -> None:
+def _each_state(plan: Plan, run: Run, stage: str, work: Callable[[PlannedState, Run], None]) -> None:
     run.listen(Event(name="stage", step=stage))
-    run_in_parallel([partial(work, state) for state in plan.states], workers=run.workers)
+    run_for_states(plan.states, lambda state: work(state, run), workers=run.workers)
 
 
 def _carried(plan: Plan, run: Run) -> tuple[Carried, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from migrator.engine.events import Event, Listener, ignore_events
 from migrator.engine.ports import Ports
@@ -13,6 +14,7 @@ from migrator.errors import ForeignObjectError, InterruptedRunError
 from migrator.journal.fold import RunView, StepState
 from migrator.journal.log import Log
 from migrator.journal.record import Body, Record, RecordKind
+from migrator.plan.model import PlannedState
 
 WORKERS = 16
 SMALLEST_BUDGET = 32 * 1024 * 1024
@@ -66,7 +68,9 @@ class Run:
         """
         found = step.probe(self.ports, intent)
         if isinstance(found, Foreign):
-            raise ForeignObjectError(found.found, where=step.unit, hint="migrator status")
+            raise ForeignObjectError(
+                found.found, where=step.unit, hint="find out whose it is; then migrator migrate, or: migrator rollback"
+            )
         if isinstance(found, Done):
             self.record(RecordKind.DONE, found.evidence, step=step.kind, unit=step.unit)
             self.listen(Event(name="step", step=step.kind, unit=step.unit, detail="had taken effect before"))
@@ -119,6 +123,20 @@ class ByteBudget:
             with self._condition:
                 self._free += size
                 self._condition.notify_all()
+
+
+def run_for_states(states: Sequence[PlannedState], work: Callable[[PlannedState], None], *, workers: int) -> None:
+    """Work on every state in parallel, within the memory that their documents may take together.
+
+    Raises: the first error, in the order of the states.
+    """
+    budget = ByteBudget(max((state.size for state in states), default=0))
+
+    def within_budget(state: PlannedState) -> None:
+        with budget.take(state.size):
+            work(state)
+
+    run_in_parallel([partial(within_budget, state) for state in states], workers=workers)
 
 
 def run_in_parallel(jobs: Sequence[Callable[[], None]], *, workers: int) -> None:

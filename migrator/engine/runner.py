@@ -1,52 +1,66 @@
 """Forward: carry out a plan stage by stage. Running it again is resume; it discovers, asks and decides nothing."""
 
-from functools import partial
-
 from migrator.engine.events import Event
 from migrator.engine.guard import check_before_first_effect, check_still_ours
 from migrator.engine.phases import FORWARD, REVERSIBLE_STAGE, Phase, StepKind
-from migrator.engine.rollback import give_locks_back
-from migrator.engine.run import ByteBudget, Run, run_in_parallel
+from migrator.engine.rollback import PASSED_ON, give_locks_back
+from migrator.engine.run import Run, run_for_states
 from migrator.engine.step import Step
 from migrator.engine.steps import build_chains
-from migrator.errors import BackendError, CheckFailedError, MigratorError, RefusedError, StoppedError
+from migrator.errors import CheckFailedError, MigratorError, RefusedError, StalePlanError, StoppedError
 from migrator.journal.fold import StepState
 from migrator.journal.record import RecordKind
-from migrator.plan.model import Plan
+from migrator.plan.model import Plan, PlannedState
 
-# Before these stages the world is looked at once more: from here on people and pipelines see the change.
-_GUARDED = {Phase.CUT_OVER}
+# Before these stages the world is looked at once more: people and pipelines see the files, and anybody may write then.
+_GUARDED = (Phase.CUT_OVER, Phase.MIGRATED)
 
 
 def migrate(plan: Plan, run: Run, *, until: Phase = Phase.MIGRATED) -> Phase:
-    """Carry the plan out up to ``until`` and return the phase that was reached.
+    """Carry the plan out up to ``until`` and return the phase that the run is in then.
 
-    Raises: RefusedError and CheckFailedError (nothing left behind when it happens before the first write),
-    BackendError when nothing had been done yet, StoppedError otherwise.
+    Raises: RefusedError and CheckFailedError when a rule or a check says no: before anything was written, all locks are
+    given back first. BackendError when nothing had been done yet, StoppedError for every other end part-way.
     """
+    if run.view.outcome in (Phase.MIGRATED, Phase.FINALIZED):
+        return Phase(run.view.outcome)
     if run.view.rolling_back:
-        raise RefusedError("this run is being rolled back", hint="migrator rollback")
-    begun = any(view.state is StepState.DONE for view in run.view.steps.values())
+        raise RefusedError("this run is being rolled back", where=run.view.run_id, hint="migrator rollback")
     try:
         check_before_first_effect(plan, run)
         for phase, kinds in FORWARD:
             if phase not in run.view.barriers:
                 _run_stage(plan, run, phase, kinds)
             if phase is until and until is not Phase.MIGRATED:
-                return phase
-    except (RefusedError, CheckFailedError) as error:
-        # Before anything was written a refusal leaves no trace: the locks taken so far are given back.
-        if not begun and REVERSIBLE_STAGE not in run.view.barriers:
-            _unwind(plan, run, error)
+                return Phase(run.view.barriers[-1])
+    except PASSED_ON:
         raise
-    except BackendError as error:
-        if not any(view.state is not StepState.UNTOUCHED for view in run.view.steps.values()):
+    except MigratorError as error:
+        explained = _explain(plan, run, error)
+        if explained is error:
             raise
-        raise StoppedError(
-            error.message, where=error.where, now=_progress(plan, run), hint=error.hint or "migrator migrate"
-        ) from error
+        raise explained from error
     run.record(RecordKind.OUTCOME, {"outcome": Phase.MIGRATED})
     return Phase.MIGRATED
+
+
+def _explain(plan: Plan, run: Run, error: MigratorError) -> MigratorError:
+    """Return the error that says what is true now, after giving back what a refusal before the first write had locked."""
+    refused = isinstance(error, RefusedError | CheckFailedError)
+    if not run.view.steps:
+        return error
+    if refused and REVERSIBLE_STAGE not in run.view.barriers:
+        _unwind(plan, run, error)
+        error.now = "nothing was written, and no lock is held by this run"
+        return error
+    if isinstance(error, CheckFailedError):
+        error.now = error.now or _progress(plan, run)
+        # A new plan is of no use while this run holds the locks.
+        error.hint = "migrator rollback" if error.hint in (None, StalePlanError.default_hint) else error.hint
+        return error
+    return StoppedError(
+        error.message, where=error.where, now=_progress(plan, run), hint=error.hint or "migrator migrate"
+    )
 
 
 def _run_stage(plan: Plan, run: Run, phase: Phase, kinds: tuple[StepKind, ...]) -> None:
@@ -65,30 +79,44 @@ def _run_stage(plan: Plan, run: Run, phase: Phase, kinds: tuple[StepKind, ...]) 
 
 
 def _run_chains(plan: Plan, run: Run, chains: list[list[Step]], *, workers: int) -> None:
-    sizes = {state.name: state.size for state in plan.states}
-    budget = ByteBudget(max(sizes.values(), default=0))
+    by_unit = {chain[0].unit: chain for chain in chains}
 
-    def work(chain: list[Step]) -> None:
-        with budget.take(sizes[chain[0].unit]):
-            for step in chain:
-                run.do(step)
+    def work(state: PlannedState) -> None:
+        for step in by_unit.get(state.name, ()):
+            run.do(step)
 
-    run_in_parallel([partial(work, chain) for chain in chains], workers=workers)
+    run_for_states(plan.states, work, workers=workers)
 
 
 def _unwind(plan: Plan, run: Run, error: MigratorError) -> None:
-    """Give back what an attempt locked before it was refused, so that the message may say that nothing is held."""
+    """Give back what this run locked before it was refused.
+
+    Raises: StoppedError when that did not succeed.
+    """
     run.record(RecordKind.ROLLBACK, {"reason": error.message})
-    give_locks_back(plan, run)
+    try:
+        give_locks_back(plan, run)
+    except PASSED_ON:
+        raise
+    except MigratorError as failure:
+        raise StoppedError(
+            f"{error.message}; and the locks of this run could not all be given back: {failure.message}",
+            where=failure.where,
+            now="nothing was written, but this run still holds locks",
+            hint="migrator rollback",
+        ) from failure
     run.record(RecordKind.OUTCOME, {"outcome": "refused"})
-    error.now = error.now or "nothing was written, and no lock is held by this run"
 
 
 def _progress(plan: Plan, run: Run) -> str:
     reached = run.view.barriers[-1] if run.view.barriers else Phase.PLANNED
     done = len(run.view.units(StepKind.CHECK_TARGET, StepState.DONE))
     files = len(run.view.units(StepKind.CUT_OVER_FILE, StepState.DONE))
+    sources = len(run.view.units(StepKind.LOCK_SOURCE, StepState.DONE))
+    targets = len(run.view.units(StepKind.LOCK_TARGET, StepState.DONE))
+    targets -= len(run.view.units(StepKind.UNLOCK_TARGET, StepState.DONE))
     return (
         f"phase {reached}; {done} of {len(plan.states)} states checked at the target, "
-        f"{files} of {len(plan.files)} files cut over; the journal is intact"
+        f"{files} of {len(plan.files)} files cut over; this run holds {sources} locks at the source and {targets} at "
+        "the target; the journal is intact"
     )

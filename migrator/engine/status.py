@@ -56,7 +56,10 @@ def build_status(plan: Plan, digest: str, view: RunView) -> RunStatus:
         states=tuple(_state(state, view) for state in plan.states),
         files_cut_over=len(view.units(StepKind.CUT_OVER_FILE, StepState.DONE)),
         files_total=len(plan.files),
-        in_doubt=tuple(f"{one.step} {one.unit}" for one in view.steps.values() if one.state in doubt),
+        # What was in doubt when a run ended was settled by the way back, or was a mere reading.
+        in_doubt=()
+        if view.outcome
+        else tuple(f"{one.step} {one.unit}" for one in view.steps.values() if one.state in doubt),
         stopped=str(view.stopped["message"]) if view.stopped else None,
         overrides=tuple(override.code for override in plan.overrides),
         next_command=_next(view),

@@ -1,17 +1,17 @@
 """Read-only: is everything as the run left it, or better? Each answer is one ``Check``; nothing is decided here."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from migrator.backends.base import Head, Presence, StateSource, StateTarget
-from migrator.engine.phases import StepKind
+from migrator.engine.guard import digest_of_head
+from migrator.engine.phases import Phase, StepKind
 from migrator.engine.ports import WorkTree
-from migrator.engine.run import WORKERS, run_in_parallel
-from migrator.errors import InvalidStateError, JournalError
+from migrator.engine.run import WORKERS, run_for_states
+from migrator.errors import InvalidStateError
 from migrator.journal.blobs import BlobStore
 from migrator.journal.fold import RunView, StepState
 from migrator.plan.model import Plan, PlannedFile, PlannedState
-from migrator.state.relation import Relation, compare_snapshots
+from migrator.state.relation import Relation, compare_other_bytes
 from migrator.state.snapshot import digest_of, read_snapshot
 
 
@@ -46,7 +46,7 @@ def verify(plan: Plan, evidence: Evidence) -> list[Check]:
     def look(state: PlannedState) -> None:
         found[state.name] = _verify_state(state, evidence)
 
-    run_in_parallel([partial(look, state) for state in plan.states], workers=WORKERS)
+    run_for_states(plan.states, look, workers=WORKERS)
     checks = [check for state in plan.states for check in found[state.name]]
     return checks + [_verify_file(file, evidence) for file in plan.files]
 
@@ -85,19 +85,22 @@ def _seal(state: PlannedState, evidence: Evidence) -> Check:
 
 
 def _source_document(state: PlannedState, evidence: Evidence) -> Check:
-    found = _digest(evidence.source.read_state(state.name))
-    ok = found == state.sha256
-    text = f"serial {state.serial}, unchanged" if ok else "changed past the seal: both sides have moved"
+    found = digest_of_head(evidence.source.read_state(state.name))
+    carried = evidence.run.step(StepKind.CARRY_BACK, state.name)
+    ok = found == state.sha256 or (carried.intent is not None and found == carried.intent["sha256"])
+    text = f"serial {state.serial}, unchanged" if found == state.sha256 else "serial carried back from the target"
+    if not ok:
+        text = "changed past the seal: both sides have moved"
     return Check(name="source-unchanged", subject=state.name, ok=ok, found=text)
 
 
 def _target_document(state: PlannedState, evidence: Evidence) -> Check:
     head = evidence.target.read_state(state.key)
-    ok, found = _compare_target(state, head, evidence.blobs)
+    ok, found = _compare_target(state, head)
     return Check(name="target-document", subject=state.name, ok=ok, found=found)
 
 
-def _compare_target(state: PlannedState, head: Head, blobs: BlobStore) -> tuple[bool, str]:
+def _compare_target(state: PlannedState, head: Head) -> tuple[bool, str]:
     if head.presence is not Presence.PRESENT:
         return state.sha256 is None, "nothing there yet" if state.sha256 is None else "missing"
     if digest_of(head.data) == state.sha256:
@@ -108,19 +111,9 @@ def _compare_target(state: PlannedState, head: Head, blobs: BlobStore) -> tuple[
         return False, error.message
     if state.sha256 is None:
         return True, f"serial {snapshot.serial}, first written at the target"
-    try:
-        relation = compare_snapshots(read_snapshot(blobs.read(state.sha256)), snapshot)
-    except JournalError:
-        # Blobs may have been shredded by finalize: lineage and serial of the plan still tell.
-        relation = _relation_by_plan(state, snapshot.lineage, snapshot.serial)
+    relation = compare_other_bytes(lineage=state.lineage or "", serial=state.serial or 0, other=snapshot)
     ok = relation is Relation.NEWER
     return ok, f"moved on to serial {snapshot.serial}, same lineage" if ok else f"the document there is {relation}"
-
-
-def _relation_by_plan(state: PlannedState, lineage: str, serial: int) -> Relation:
-    if lineage != state.lineage or not lineage:
-        return Relation.UNRELATED
-    return Relation.NEWER if serial > (state.serial or 0) else Relation.FORKED
 
 
 def _target_is_free(state: PlannedState, evidence: Evidence) -> Check:
@@ -136,11 +129,10 @@ def _verify_file(file: PlannedFile, evidence: Evidence) -> Check:
     digest = None if data is None else digest_of(data)
     cut_over = evidence.run.step(StepKind.CUT_OVER_FILE, file.path).state is StepState.DONE
     expected, word = (file.post_sha256, "target") if cut_over else (file.pre_sha256, "source")
+    may_go_back = cut_over and evidence.run.outcome != Phase.FINALIZED
+    if may_go_back and file.pre_sha256 and not evidence.blobs.has(file.pre_sha256):
+        return Check(name="pre-image", subject=file.path, ok=False, found="its kept copy is missing or damaged")
     if digest == expected:
         return Check(name="file", subject=file.path, ok=True, found=f"names the {word}, as the run left it")
     # An edit of something else in a file is no fault; whether it still names the target is asked of the inventory.
     return Check(name="file", subject=file.path, ok=False, found="edited since, or never written")
-
-
-def _digest(head: Head) -> str | None:
-    return digest_of(head.data) if head.presence is Presence.PRESENT else None

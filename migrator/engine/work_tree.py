@@ -4,12 +4,13 @@ A path must stay inside the repository and name a regular file through real dire
 make this program write through a link.
 """
 
+import glob
 import os
 import stat
 from pathlib import Path, PurePosixPath
 
 from migrator.errors import RefusedError
-from migrator.journal.durable import sync_directory, write_durably
+from migrator.journal.durable import TEMPORARY_ENDING, sync_directory, write_durably
 
 _NEW_FILE_MODE = 0o644
 
@@ -45,11 +46,16 @@ class LocalWorkTree:
             before = None
         mode = stat.S_IMODE(before.st_mode) if before else _NEW_FILE_MODE
         try:
+            _sweep(file)
             write_durably(file, data, mode=mode)
-            if before and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
-                os.chown(file, before.st_uid, before.st_gid)
         except OSError as error:
             raise RefusedError(f"{path} cannot be written: {error.strerror}", where=path) from None
+        if before and (before.st_uid, before.st_gid) != (os.geteuid(), os.getegid()):
+            try:
+                os.chown(file, before.st_uid, before.st_gid)
+            except OSError:
+                # Only root may give files away; whoever may replace the file may own it.
+                pass
 
     def remove(self, path: str) -> None:
         """Remove a file durably; a missing one is fine.
@@ -58,10 +64,21 @@ class LocalWorkTree:
         """
         file = self._locate(path)
         try:
+            _sweep(file)
             file.unlink(missing_ok=True)
             sync_directory(file.parent)
         except OSError as error:
             raise RefusedError(f"{path} cannot be removed: {error.strerror}", where=path) from None
+
+    def sweep(self, path: str) -> None:
+        """Remove what a ``replace`` that was killed may have left beside the file.
+
+        Raises: RefusedError.
+        """
+        try:
+            _sweep(self._locate(path))
+        except OSError as error:
+            raise RefusedError(f"{path} cannot be swept: {error.strerror}", where=path) from None
 
     def check_writable(self, path: str) -> None:
         """Check that a file can be replaced here.
@@ -87,3 +104,8 @@ class LocalWorkTree:
         if file.exists() and not file.is_file():
             raise RefusedError(f"{path} is not a regular file", where=path)
         return file
+
+
+def _sweep(file: Path) -> None:
+    for left in file.parent.glob(glob.escape(f".{file.name}.") + TEMPORARY_ENDING):
+        left.unlink(missing_ok=True)

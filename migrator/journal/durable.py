@@ -9,6 +9,7 @@ from pathlib import Path
 
 PRIVATE_FILE = 0o600
 PRIVATE_DIRECTORY = 0o700
+TEMPORARY_ENDING = "?" * 12 + ".migrator-tmp"  # a pattern: what a killed write leaves beside the file, after its name
 
 
 def write_durably(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
@@ -16,7 +17,7 @@ def write_durably(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
 
     Raises: OSError.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.migrator-tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_FILE)
     try:
         with os.fdopen(descriptor, "wb") as stream:

@@ -22,8 +22,13 @@ def compare_snapshots(base: Snapshot, other: Snapshot) -> Relation:
     """Return what ``other`` is to ``base``. An empty lineage relates to nothing but identical bytes."""
     if base.sha256 == other.sha256:
         return Relation.IDENTICAL
-    if base.lineage != other.lineage or not base.lineage:
+    return compare_other_bytes(lineage=base.lineage, serial=base.serial, other=other)
+
+
+def compare_other_bytes(*, lineage: str, serial: int, other: Snapshot) -> Relation:
+    """Return what ``other`` is to a document of which only lineage and serial are known, and that its bytes differ."""
+    if other.lineage != lineage or not lineage:
         return Relation.UNRELATED
-    if other.serial == base.serial:
+    if other.serial == serial:
         return Relation.FORKED
-    return Relation.NEWER if other.serial > base.serial else Relation.OLDER
+    return Relation.NEWER if other.serial > serial else Relation.OLDER

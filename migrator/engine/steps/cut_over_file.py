@@ -32,9 +32,9 @@ class CutOverFile:
     def build_intent(self, ports: Ports, run: RunView) -> Body:
         """Keep the file as it is, and name both images."""
         before = ports.work_tree.read(self.file.path)
-        if _digest(before) not in (self.file.pre_sha256, self.file.post_sha256):
+        if _digest(before) != self.file.pre_sha256:
             raise StalePlanError(f"{self.file.path} changed after the plan was made", where=self.file.path)
-        if before is not None and _digest(before) == self.file.pre_sha256:
+        if before is not None:
             ports.blobs.write(before)
         return {"pre_sha256": self.file.pre_sha256, "post_sha256": self.file.post_sha256}
 
@@ -63,6 +63,7 @@ class CutOverFile:
         """Restore the pre-image if the file is still the post-image."""
         found = _digest(ports.work_tree.read(self.file.path))
         if found == intent["pre_sha256"]:
+            ports.work_tree.sweep(self.file.path)
             return {"restored": "already"}
         if found != intent["post_sha256"]:
             raise RefusedError(

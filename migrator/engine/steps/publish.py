@@ -37,7 +37,7 @@ class Publish:
         if intent["sha256"] is None:
             return NotDone()
         head = ports.target.read_state(self.state.key)
-        if head.presence is not Presence.PRESENT:
+        if head.presence is Presence.ABSENT:
             return NotDone()
         if digest_of(head.data) != intent["sha256"]:
             return Foreign(f"{self.state.key} holds other bytes")
@@ -60,6 +60,9 @@ class Publish:
         """Remove the object if its bytes are ours, or are safe at the source."""
         digest = undo_intent.get("sha256") or intent["sha256"]
         if digest is None or (intent["adopted"] and "sha256" not in undo_intent):
+            return {"removed": "left-alone"}
+        if "etag" not in intent and isinstance(self.probe(ports, intent), Foreign):
+            # In doubt, and somebody else's bytes stand there: ours never took effect.
             return {"removed": "left-alone"}
         return {"removed": ports.target.remove_state(self.state.key, sha256=digest).value}
 

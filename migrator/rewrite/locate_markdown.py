@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 _MARKS = re.compile(
-    r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|http[ -]\w*\s*backend|\bstate\b|backend\s+\"http\"",
+    r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|http[ -]\w*\s*backend|\bstates?\b|backend project|backend\s+\"http\"",
     re.IGNORECASE,
 )
 _TOKEN_OF_SOURCE = re.compile(

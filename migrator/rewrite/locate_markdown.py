@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from migrator.rewrite.claims import accompanies_source, may_name_source, names_source
@@ -24,6 +25,7 @@ from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
 
 if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
 _MARKS = re.compile(
@@ -59,13 +61,18 @@ def locate_markdown(text: str) -> tuple[Located, ...]:
 
 def read_markdown_blocks(text: str) -> list["Token"]:
     """Return the block tokens of a document; front matter is blanked, so that it is no part of any block."""
-    from markdown_it import MarkdownIt
-
     front = _FRONT_MATTER.match(text)
     if front:
         text = "\n" * front.group().count("\n") + text[front.end() :]
+    return _make_parser().parse(text)
+
+
+@lru_cache(maxsize=1)
+def _make_parser() -> "MarkdownIt":
+    from markdown_it import MarkdownIt
+
     # Inline markup is read by nobody here.
-    return MarkdownIt("commonmark").enable("table").disable(["inline"]).parse(text)
+    return MarkdownIt("commonmark").enable("table").disable(["inline"])
 
 
 class _Document:

@@ -79,6 +79,4 @@ def _read_wanted(tree: RepositoryTree, references: Iterable[Reference]) -> Mappi
 
 
 def _build(found: re.Match[str], consumed: _Consumed) -> Located:
-    return Located(
-        kind=consumed.kind, span=Span(*found.span()), disposition=Disposition.REPORT, reason=consumed.reason
-    )
+    return Located(kind=consumed.kind, span=Span(*found.span()), disposition=Disposition.REPORT, reason=consumed.reason)

@@ -45,7 +45,10 @@ class _Workflow:
         line = line_of(self._text, run.span.start)
         is_literal = run.style == "literal"
         source = build_source(
-            run.value, path=self._path, first_line=line + (run.style in {"literal", "folded"}), is_one_line=not is_literal
+            run.value,
+            path=self._path,
+            first_line=line + (run.style in {"literal", "folded"}),
+            is_one_line=not is_literal,
         )
         variables: _Variables = {}
         for level in (self._root, job, step):

@@ -98,8 +98,6 @@ def _find_calls(just: JustFile, called: Recipe) -> Iterator[tuple[Recipe, dict[s
                 continue
             values = [evaluate_just(argument, lambda language, name: ()) for argument in dependency.arguments]
             literals = [value[0].text for value in values if len(value) == 1]
-            known = {
-                name: text for name, text in zip(called.parameters, literals, strict=False) if text is not None
-            }
+            known = {name: text for name, text in zip(called.parameters, literals, strict=False) if text is not None}
             if known:
                 yield caller, known

@@ -51,19 +51,18 @@ def build_claims(entry: EntryPoint, stacks: Iterable[Stack]) -> Iterator[Claim]:
     """Yield what the entry point establishes; nothing when it does not initialize, or no stack can be told."""
     if not entry.region.initializes:
         return
-    for stack in stacks:
-        for known in _match_stack(entry, stack):
-            lookup = build_lookup(entry.region, entry.outside, known)
-            for name in _read_names(entry.region, lookup):
-                bound = name.bind(known)
-                if bound.pieces:
-                    places = bound.places | entry.evidence
-                    yield Claim(stack=stack.name, name=Value(bound.pieces, places), environment=entry.environment)
+    for stack, known in _match_stacks(entry, stacks):
+        lookup = build_lookup(entry.region, entry.outside, known)
+        for name in _read_names(entry.region, lookup):
+            bound = name.bind(known)
+            if bound.pieces:
+                places = bound.places | entry.evidence
+                yield Claim(stack=stack.name, name=Value(bound.pieces, places), environment=entry.environment)
 
 
 def find_stacks(entry: EntryPoint, stacks: Iterable[Stack]) -> Iterator[str]:
     """Yield the names of the stacks in whose directories the entry point may run."""
-    return (stack.name for stack in stacks if _match_stack(entry, stack))
+    return (stack.name for stack, _ in _match_stacks(entry, stacks))
 
 
 def read_state_name(address: str, lookup: Lookup) -> tuple[Value, ...]:
@@ -106,17 +105,23 @@ def _read_address_variable(variable: str, region: ShellRegion, lookup: Lookup) -
     return tuple(name for value in values if (name := split_after(value, STATE_MARKER)))
 
 
-def _match_stack(entry: EntryPoint, stack: Stack) -> list[dict[str, str]]:
-    """Return, for each way in which the entry point may run in the stack's directory, what unknown parts are then."""
+def _match_stacks(entry: EntryPoint, stacks: Iterable[Stack]) -> Iterator[tuple[Stack, dict[str, str]]]:
+    """Yield each way in which the entry point may run in a stack's directory, with what its unknown parts are then."""
+    directories = _read_directories(entry)
+    for stack in stacks:
+        found = [known for value in directories if (known := match_path(value, stack.directory)) is not None]
+        for known in {tuple(sorted(one.items())): one for one in found}.values():
+            yield stack, known
+
+
+def _read_directories(entry: EntryPoint) -> list[Value]:
     lookup = build_lookup(entry.region, entry.outside, {})
     outer = entry.directories or (build_value([entry.base]),)
     inner = [value for text in entry.region.directories for value in expand(text, lookup)]
     if not inner and entry.region.uses_wrapper:
         inner = [value for name in _WRAPPER_DIRECTORIES for value in lookup("shell", name)]
-    candidates = [_normalize(joined) for value in inner for base in outer for joined in _join_path(base, value)]
-    candidates += [_normalize(value) for value in inner or outer]
-    found = [known for value in candidates if (known := match_path(value, stack.directory)) is not None]
-    return list({tuple(sorted(known.items())): known for known in found}.values())
+    joined = [one for value in inner for base in outer for one in _join_path(base, value)]
+    return list(dict.fromkeys(_normalize(value) for value in [*joined, *(inner or outer)]))
 
 
 def _join_path(base: Value, inner: Value) -> tuple[Value, ...]:

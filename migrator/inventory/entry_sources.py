@@ -19,7 +19,10 @@ from migrator.inventory.values import Lookup, Value, build_value
 from migrator.rewrite.spans import Span, line_of
 from migrator.rewrite.unparsable import UnparsableError
 
-_FENCE = re.compile(r"^(?P<mark>[ \t>]*(?:```+|~~~+))[ \t]*(?P<language>[\w-]*)[^\n]*\n(?P<body>.*?)^[ \t>]*(?:```+|~~~+)[ \t]*$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(
+    r"^(?P<mark>[ \t>]*(?:```+|~~~+))[ \t]*(?P<language>[\w-]*)[^\n]*\n(?P<body>.*?)^[ \t>]*(?:```+|~~~+)[ \t]*$",
+    re.MULTILINE | re.DOTALL,
+)
 _SHELL_FENCES = frozenset({"", "bash", "sh", "shell", "console", "zsh"})
 _VARIABLE = re.compile(r"\$\{(?:var|local)\.([A-Za-z_]\w*)\}")
 

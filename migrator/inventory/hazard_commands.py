@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from migrator.inventory.file_kinds import FileKind
 from migrator.inventory.hazard_evidence import Evidence, build_line
 from migrator.inventory.model import Place, build_place
-from migrator.inventory.outline import OutlineError, read_outline
+from migrator.inventory.outline import Block, OutlineError, read_outline
 from migrator.rewrite.reference import ReferenceKind
 
 _SCRIPTS = frozenset({FileKind.YAML, FileKind.JUST, FileKind.SHELL, FileKind.TEXT})
@@ -26,7 +26,9 @@ _FOLLOWED = (
     "a repository that follows this one gets the s3 backend with its next pipeline, while its own pipeline still passes "
     "flags of http, and its init stops"
 )
-_RUNNING_PROJECT = re.compile(r"CI_PROJECT_ID|CI_PROJECT_PATH|\{\{\s*\w*project\w*\s*\}\}|\$\{?\w*PROJECT\w*", re.IGNORECASE)
+_RUNNING_PROJECT = re.compile(
+    r"CI_PROJECT_ID|CI_PROJECT_PATH|\{\{\s*\w*project\w*\s*\}\}|\$\{?\w*PROJECT\w*", re.IGNORECASE
+)
 _ADDRESSES = frozenset(
     {ReferenceKind.INIT_FLAGS, ReferenceKind.CI_VARIABLE, ReferenceKind.ENVIRONMENT_EXPORT, ReferenceKind.STATE_URL}
 )
@@ -81,7 +83,10 @@ def find_reconfigured_inits(evidence: Evidence) -> Iterator[tuple[Place, str]]:
     ]
     if places:
         others = f" ({len(places) - 1} more like it)" if len(places) > 1 else ""
-        yield places[0], f"-reconfigure never offers a migration: on an empty target the next plan creates everything{others}"
+        yield (
+            places[0],
+            f"-reconfigure never offers a migration: on an empty target the next plan creates everything{others}",
+        )
 
 
 def find_later_readers(evidence: Evidence) -> Iterator[tuple[Place, str]]:
@@ -122,27 +127,30 @@ def _is_scoped_by_project(evidence: Evidence, place: Place) -> bool:
 
 def find_circular_storage(evidence: Evidence) -> Iterator[tuple[Place, str]]:
     """Yield, once for each file, the resource or module of a stack that creates object storage."""
-    for stack in evidence.gitlab_stacks:
-        prefix = "" if stack.directory == "." else f"{stack.directory}/"
-        for path, text in evidence.texts(b"resource", b"module"):
-            directory, _, name = path.rpartition("/")
-            if f"{directory}/".lstrip("/") != prefix or not name.endswith((".tf", ".tofu")):
-                continue
-            try:
-                blocks = read_outline(text).blocks
-            except OutlineError:
-                continue  # references report it
-            for block in blocks:
-                creates = block.type in {"resource", "module"} and _STORAGE.search(" ".join(block.labels))
-                if creates or (block.type == "module" and _STORAGE.search(_source(text, block.body.of(text)))):
-                    yield (
-                        build_place(path, text, block.span),
-                        f"stack {stack.name} creates object storage here: its own state must not be kept in it",
-                    )
-                    break
+    names = {stack.directory: stack.name for stack in evidence.gitlab_stacks}
+    for path, text in evidence.texts(b"resource", b"module"):
+        directory, _, file_name = path.rpartition("/")
+        stack = names.get(directory or ".")
+        if stack is None or not file_name.endswith((".tf", ".tofu")):
+            continue
+        try:
+            blocks = read_outline(text).blocks
+        except OutlineError:
+            continue  # references report it
+        created = next((block for block in blocks if _creates_storage(text, block)), None)
+        if created is not None:
+            message = f"stack {stack} creates object storage here: its own state must not be kept in it"
+            yield build_place(path, text, created.span), message
 
 
-def _source(text: str, body: str) -> str:
+def _creates_storage(text: str, block: Block) -> bool:
+    if block.type not in {"resource", "module"}:
+        return False
+    source = _source(block.body.of(text)) if block.type == "module" else ""
+    return _STORAGE.search(f"{' '.join(block.labels)} {source}") is not None
+
+
+def _source(body: str) -> str:
     found = re.search(r"^\s*source\s*=\s*\"([^\"]*)\"", body, re.MULTILINE)
     return found[1] if found else ""
 

@@ -13,7 +13,9 @@ from migrator.rewrite.spans import Span
 from migrator.rewrite.yaml_jobs import CiJob
 from migrator.rewrite.yaml_tree import YamlMapping, YamlNode, YamlPair, YamlScalar, YamlSequence, walk_yaml
 
-_CLIENT = r"(?:^|[\s;&|(\"'/])(?:tofu|terraform|gitlab-tofu|gitlab-terraform|terragrunt|\"?\$\{?\w+\}?\"?)(?:\s+-\S+)*\s+"
+_CLIENT = (
+    r"(?:^|[\s;&|(\"'/])(?:tofu|terraform|gitlab-tofu|gitlab-terraform|terragrunt|\"?\$\{?\w+\}?\"?)(?:\s+-\S+)*\s+"
+)
 _CHANGES = re.compile(_CLIENT + r"(?:apply|destroy)\b", re.MULTILINE)
 _RUNS = re.compile(_CLIENT + r"(?:init|plan|apply|destroy|state|import|refresh)\b", re.MULTILINE)
 _SECRET_FLAG = re.compile(r"-backend-config[= ]+[\"']?(?:password|access_key|secret_key|token)=")
@@ -41,7 +43,10 @@ def find_automatic_applies(evidence: Evidence) -> Iterator[tuple[Place, str]]:
         when = "in every pipeline" if rules is None else _when(rules)
         if when and (rules is not None or manual is None):
             place = pipelines.place(owner, rules.span) if rules is not None else pipelines.place(path, _head(job))
-            yield place, f"{job.name} runs by itself {when}: move the data before these files get there, or hold the job"
+            yield (
+                place,
+                f"{job.name} runs by itself {when}: move the data before these files get there, or hold the job",
+            )
 
 
 def find_crossed_states(evidence: Evidence) -> Iterator[tuple[Place, str]]:
@@ -74,9 +79,15 @@ def find_saved_credentials(evidence: Evidence) -> Iterator[tuple[Place, str]]:
             continue
         for artifact, place in _read_artifacts(pipelines, job):
             if re.search(r"(?:^|/)\.terraform(?:/|$)", artifact):
-                yield place, "publishes .terraform, where init saves the settings of the backend, credentials in flags included"
+                yield (
+                    place,
+                    "publishes .terraform, where init saves the settings of the backend, credentials in flags included",
+                )
             elif flags and re.search(r"plan|\.tfplan$", artifact):
-                yield place, "publishes a plan: it carries the backend settings of its init, here with a password in a flag"
+                yield (
+                    place,
+                    "publishes a plan: it carries the backend settings of its init, here with a password in a flag",
+                )
 
 
 def find_old_pipelines(evidence: Evidence) -> Iterator[tuple[Place, str]]:

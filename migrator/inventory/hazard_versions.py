@@ -11,7 +11,9 @@ from migrator.rewrite.spans import line_of
 _FIRST = (1, 10)
 _FIRST_NIXOS = (25, 11)  # nixos-25.05 still has OpenTofu 1.9
 
-_REQUIRED = re.compile(r"^[ \t]*(?:\"required_version\"[ \t]*:|required_version[ \t]*=)[ \t]*\"([^\"]*)\"", re.MULTILINE)
+_REQUIRED = re.compile(
+    r"^[ \t]*(?:\"required_version\"[ \t]*:|required_version[ \t]*=)[ \t]*\"([^\"]*)\"", re.MULTILINE
+)
 _BOUND = re.compile(r"(>=|>|~>|=|!=|<=|<)?\s*v?(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 _PINNED = re.compile(
     r"(?:(?:open)?tofu|terraform|TF)[_-]?version[\"']?[ \t]*[:=][ \t]*[\"']?v?(?P<setting>\d+\.\d+(?:\.\d+)?)"
@@ -21,7 +23,9 @@ _PINNED = re.compile(
 )
 _FLOATING = re.compile(r"[/ \t\"'][\w.-]*(?:tofu|terraform):(?:latest|edge|minimal)\b", re.IGNORECASE)
 _NIXOS = re.compile(r"\b(?:nixos|nixpkgs|release)-(\d\d)\.(\d\d)\b")
-_DOCUMENTED = re.compile(r"(?:OpenTofu|Terraform)\s+(?:>=\s*|v)?1\.(\d+)(?:\.\d+)?(?:\+|\s+(?:or|and)\s+(?:later|newer|above|up))")
+_DOCUMENTED = re.compile(
+    r"(?:OpenTofu|Terraform)\s+(?:>=\s*|v)?1\.(\d+)(?:\.\d+)?(?:\+|\s+(?:or|and)\s+(?:later|newer|above|up))"
+)
 _VERSION_FILES = (".opentofu-version", ".terraform-version")
 _SETTINGS = frozenset({FileKind.YAML, FileKind.TEXT, FileKind.SHELL, FileKind.DOTENV, FileKind.JUST})
 
@@ -39,7 +43,10 @@ def find_old_clients(evidence: Evidence) -> Iterator[tuple[Place, str]]:
         if path.endswith(".nix") and re.search(r"\b(?:opentofu|terraform)\b", text):
             for found in _NIXOS.finditer(text):
                 if (int(found[1]), int(found[2])) < _FIRST_NIXOS:
-                    yield _at(path, text, found), f"{found[0]} provides an OpenTofu older than 1.10, without use_lockfile"
+                    yield (
+                        _at(path, text, found),
+                        f"{found[0]} provides an OpenTofu older than 1.10, without use_lockfile",
+                    )
     for path, text in evidence.texts(b"OpenTofu", b"Terraform", kinds=frozenset({FileKind.MARKDOWN})):
         for found in _DOCUMENTED.finditer(text):
             if int(found[1]) < _FIRST[1]:
@@ -66,7 +73,10 @@ def _find_pinned(evidence: Evidence) -> Iterator[tuple[Place, str]]:
                 yield _at(path, text, found), f"pins version {version}, which has no use_lockfile"
         for found in _FLOATING.finditer(text):
             if not _is_comment(text, found.start()):
-                yield _at(path, text, found), "a floating image: whether its client has use_lockfile (1.10) is not known"
+                yield (
+                    _at(path, text, found),
+                    "a floating image: whether its client has use_lockfile (1.10) is not known",
+                )
     for path in evidence.tree.paths:
         if path.endswith(_VERSION_FILES):
             text = (evidence.tree.read_text_or_nothing(path) or "").strip()

@@ -52,7 +52,10 @@ def find_double_names(evidence: Evidence) -> Iterator[tuple[Place, str]]:
             others = [name for name in names.get(state.environment, []) if name != state.name]
             if others:
                 where = f"stack {stack.name}, environment {state.environment}"
-                yield _naming_place(evidence, state), f"{where}: the state is called {state.name} here and {', '.join(others)} elsewhere"
+                yield (
+                    _naming_place(evidence, state),
+                    f"{where}: the state is called {state.name} here and {', '.join(others)} elsewhere",
+                )
     for stack in evidence.stacks:
         for state in stack.states:
             if len(stacks_of[state.name]) > 1 and stack.name != min(stacks_of[state.name]):

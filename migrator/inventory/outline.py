@@ -68,9 +68,7 @@ def read_outline(text: str, span: Span | None = None) -> Body:
         if stop >= end or text[stop] != "}":
             raise OutlineError(text, header.start(), "a block that does not end")
         labels = tuple(quoted or bare for quoted, bare in _LABEL.findall(header[2]))
-        blocks.append(
-            Block(type=name, labels=labels, span=Span(position, stop + 1), body=Span(header.end(), stop))
-        )
+        blocks.append(Block(type=name, labels=labels, span=Span(position, stop + 1), body=Span(header.end(), stop)))
         position = stop + 1
     return Body(blocks=tuple(blocks), attributes=attributes)
 

@@ -123,7 +123,9 @@ class _ReferenceReader:
             disposition=disposition,
             stacks=stacks,
             reason=reason,
-            located=located if disposition is located.disposition else replace(located, disposition=disposition, reason=reason),
+            located=located
+            if disposition is located.disposition
+            else replace(located, disposition=disposition, reason=reason),
         )
 
     def _find_stacks(self, place: Place, text: str) -> tuple[str, ...]:
@@ -136,10 +138,12 @@ class _ReferenceReader:
         if owner is not None:
             found = frozenset([owner.name])
         else:
-            named = frozenset(name for name, pattern in self._named if pattern.search(text))
-            around = named if place.path.endswith(".md") else self._survey.stacks_in(place.path) or named
-            found = self._survey.stacks_at(place) or around or self._gitlab_names
+            found = self._survey.stacks_at(place) or self._find_around(place.path, text) or self._gitlab_names
         return tuple(sorted(found & self._gitlab_names))
+
+    def _find_around(self, path: str, text: str) -> frozenset[str]:
+        found = frozenset[str]() if path.endswith(".md") else self._survey.stacks_in(path)
+        return found or frozenset(name for name, pattern in self._named if name in text and pattern.search(text))
 
     def _find_owner(self, path: str) -> Stack | None:
         owners = [stack for stack in self._stacks if stack.directory != "." and path.startswith(f"{stack.directory}/")]

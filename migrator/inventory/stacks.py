@@ -165,4 +165,3 @@ def _name_stacks(directories: list[str]) -> dict[str, str]:
     last = {directory: "root" if directory == "." else posixpath.basename(directory) for directory in directories}
     uses = Counter(last.values())
     return {directory: name if uses[name] == 1 else directory for directory, name in last.items()}
-

@@ -9,6 +9,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from migrator.inventory.model import Place
 
@@ -136,21 +137,28 @@ def match_path(value: Value, path: str) -> dict[str, str] | None:
 
     An unknown part is one component of the path or less; only a leading one may stand for any directory.
     """
+    if value.text is not None:
+        return {} if value.text.strip("/") == path else None
+    pattern, groups = _build_path_pattern(value.pieces)
+    found = re.fullmatch(pattern, path) or re.fullmatch(pattern, f"/{path}")
+    return {name: found[group] for name, group in groups.items()} if found else None
+
+
+@lru_cache(maxsize=1024)
+def _build_path_pattern(pieces: tuple[str | Unknown, ...]) -> tuple[str, dict[str, str]]:
     pattern: list[str] = []
     groups: dict[str, str] = {}
-    for index, piece in enumerate(value.pieces):
+    for index, piece in enumerate(pieces):
         if isinstance(piece, str):
             pattern.append(re.escape(piece))
-        elif index == 0 and _starts_with_slash(value.pieces[1:2]):
+        elif index == 0 and _starts_with_slash(pieces[1:2]):
             pattern.append(r"(?:.*?)")
         elif piece.name in groups:
             pattern.append(f"(?P={groups[piece.name]})")
         else:
             groups[piece.name] = f"g{index}"
             pattern.append(f"(?P<g{index}>[^/]+)")
-    joined = "".join(pattern).removesuffix("/") or r"\."
-    found = re.fullmatch(joined, path) or re.fullmatch(joined, f"/{path}")
-    return {name: found[group] for name, group in groups.items()} if found else None
+    return "".join(pattern).removesuffix("/"), groups
 
 
 def _starts_with_slash(following: tuple[str | Unknown, ...]) -> bool:

@@ -56,7 +56,10 @@ def read_rows() -> list[Row]:
 ROWS = read_rows()
 BY_DISPOSITION = {
     "hazard": [row for row in ROWS if row.kind == "hazard"],
-    **{name: [row for row in ROWS if row.disposition == name and row.kind != "hazard"] for name in ("rewrite", "report", "keep")},
+    **{
+        name: [row for row in ROWS if row.disposition == name and row.kind != "hazard"]
+        for name in ("rewrite", "report", "keep")
+    },
 }
 
 
@@ -121,7 +124,9 @@ def test_what_is_rewritten(tree: RepositoryTree, inventory: Inventory, rewritten
     kinds = {one.kind.value for one in found if one.disposition is Disposition.REWRITE}
     if is_claim(row.kind) and not kinds:
         # A claim in words that no rule knows is reported with a proposed sentence, never half rewritten.
-        assert [one for one in found if one.disposition is Disposition.REPORT and re.search("proposal:|read it", one.reason)]
+        assert [
+            one for one in found if one.disposition is Disposition.REPORT and re.search("proposal:|read it", one.reason)
+        ]
         return
     assert row.kind in kinds or (is_claim(row.kind) and kinds), kinds
     assert lines_of(tree, row) != [line for line in lines_of(tree, row) if line in rewritten[row.path]]

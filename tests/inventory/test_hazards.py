@@ -110,7 +110,9 @@ def test_crossed_states(make_tree: MakeTree, state: str, flag: str, expected: li
 
 def test_published_settings_and_a_pipeline_that_inherits_them(make_tree: MakeTree):
     pipeline = CROSSED.replace("@STATE@", "staging").replace("@FLAG@", "true")
-    assert hazards(make_tree, {".gitlab-ci.yml": pipeline}, "credentials-saved-in-plan-artifact") == [".gitlab-ci.yml:3"]
+    assert hazards(make_tree, {".gitlab-ci.yml": pipeline}, "credentials-saved-in-plan-artifact") == [
+        ".gitlab-ci.yml:3"
+    ]
 
 
 def test_a_plan_is_published_after_an_init_with_a_password_flag(make_tree: MakeTree):
@@ -119,7 +121,9 @@ def test_a_plan_is_published_after_an_init_with_a_password_flag(make_tree: MakeT
         f"    - tofu init -backend-config=address={ADDRESS}/x -backend-config=password=$P\n"
         "    - tofu plan -out=tfplan\n  artifacts:\n    paths:\n      - stacks/attic/tfplan\n"
     )
-    assert hazards(make_tree, {".gitlab-ci.yml": pipeline}, "credentials-saved-in-plan-artifact") == [".gitlab-ci.yml:8"]
+    assert hazards(make_tree, {".gitlab-ci.yml": pipeline}, "credentials-saved-in-plan-artifact") == [
+        ".gitlab-ci.yml:8"
+    ]
     without = pipeline.replace(" -backend-config=password=$P", "")
     assert hazards(make_tree, {".gitlab-ci.yml": without}, "credentials-saved-in-plan-artifact") == []
 
@@ -135,7 +139,9 @@ def test_a_plan_is_published_after_an_init_with_a_password_flag(make_tree: MakeT
     ],
 )
 def test_merge_is_cut_over(make_tree: MakeTree, rules: str, expected: list[str]):
-    pipeline = f"apply:\n{VARIABLES}  script:\n    - cd stacks/attic && tofu init\n    - tofu apply -auto-approve\n{rules}"
+    pipeline = (
+        f"apply:\n{VARIABLES}  script:\n    - cd stacks/attic && tofu init\n    - tofu apply -auto-approve\n{rules}"
+    )
     assert hazards(make_tree, {".gitlab-ci.yml": pipeline}, "merge-is-cut-over") == expected
 
 
@@ -161,8 +167,12 @@ def test_project_scope(make_tree: MakeTree):
 
 def test_storage_that_a_stack_creates(make_tree: MakeTree):
     text = 'module "store" {\n  source = "../../modules/minio-tenant"\n}\n'
-    assert hazards(make_tree, {"stacks/attic/s.tf": text}, "state-stored-in-what-it-destroys") == ["stacks/attic/s.tf:1-3"]
-    assert hazards(make_tree, {"stacks/attic/s.tf": "", "modules/m/s.tf": text}, "state-stored-in-what-it-destroys") == []
+    assert hazards(make_tree, {"stacks/attic/s.tf": text}, "state-stored-in-what-it-destroys") == [
+        "stacks/attic/s.tf:1-3"
+    ]
+    assert (
+        hazards(make_tree, {"stacks/attic/s.tf": "", "modules/m/s.tf": text}, "state-stored-in-what-it-destroys") == []
+    )
 
 
 def test_no_hazards_without_a_stack_in_gitlab(make_tree: MakeTree):

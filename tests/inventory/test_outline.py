@@ -20,7 +20,15 @@ def test_blocks_are_found_with_their_labels_and_nothing_inside_of_expressions():
 
 @pytest.mark.parametrize(
     "value",
-    ['<<EOT\n}{ "\nEOT\n', "<<-EOT\n  terraform {\n  EOT\n", '"a\\"}"', '"$${not}"', '"%{ if x }{%{ endif }"', "[\n1,\n]", "f(\n{})"],
+    [
+        '<<EOT\n}{ "\nEOT\n',
+        "<<-EOT\n  terraform {\n  EOT\n",
+        '"a\\"}"',
+        '"$${not}"',
+        '"%{ if x }{%{ endif }"',
+        "[\n1,\n]",
+        "f(\n{})",
+    ],
 )
 def test_brackets_in_values_do_not_end_a_block(value: str):
     text = f"resource a b {{\n  x = {value}\n  y = 1\n}}\nmodule m {{}}\n"
@@ -39,7 +47,14 @@ def test_crlf_and_byte_order_mark():
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("a {\n", 1), ('x = 1\ny = "abc\n', 2), ("x = <<EOT\n", 1), ("\n\n}\n", 3), ("/* never", 1), ("a {\n x = [\n}\n", 1)],
+    [
+        ("a {\n", 1),
+        ('x = 1\ny = "abc\n', 2),
+        ("x = <<EOT\n", 1),
+        ("\n\n}\n", 3),
+        ("/* never", 1),
+        ("a {\n x = [\n}\n", 1),
+    ],
 )
 def test_what_is_not_hcl_is_an_error_with_its_line(text: str, line: int):
     with pytest.raises(OutlineError) as caught:

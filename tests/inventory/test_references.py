@@ -28,12 +28,18 @@ def test_a_repository_with_nothing_to_do(make_tree: MakeTree):
 
 def test_a_file_in_a_stack_serves_that_stack(make_tree: MakeTree):
     (block,) = found(make_tree, dict(STACKS), "stacks/attic/backend.tf")
-    assert (block.kind, block.disposition, block.stacks) == (ReferenceKind.BACKEND_BLOCK, Disposition.REWRITE, ("attic",))
+    assert (block.kind, block.disposition, block.stacks) == (
+        ReferenceKind.BACKEND_BLOCK,
+        Disposition.REWRITE,
+        ("attic",),
+    )
     assert (block.place.start_line, block.place.end_line) == (2, 2)
 
 
 def test_a_shared_recipe_serves_every_stack(make_tree: MakeTree):
-    justfile = f'init stack:\n    cd stacks/{{{{stack}}}} && tofu init -backend-config="address={ADDRESS}/{{{{stack}}}}"\n'
+    justfile = (
+        f'init stack:\n    cd stacks/{{{{stack}}}} && tofu init -backend-config="address={ADDRESS}/{{{{stack}}}}"\n'
+    )
     (flags,) = found(make_tree, {**STACKS, "Justfile": justfile}, "Justfile")
     assert flags.kind is ReferenceKind.INIT_FLAGS
     assert flags.stacks == ("attic", "runners")
@@ -155,7 +161,9 @@ def test_outside_of_git_and_in_an_empty_directory(tmp_path: Path):
 
 
 def test_references_are_in_order_and_the_same_every_time(make_tree: MakeTree):
-    tree = make_tree({**STACKS, "run.sh": f"tofu init -backend-config=address={ADDRESS}/x\nexport TF_HTTP_PASSWORD=y\n"})
+    tree = make_tree(
+        {**STACKS, "run.sh": f"tofu init -backend-config=address={ADDRESS}/x\nexport TF_HTTP_PASSWORD=y\n"}
+    )
     first = discover_references(tree, discover_stacks(tree))
     assert first == discover_references(tree, discover_stacks(tree))
     assert [one.place for one in first] == sorted(one.place for one in first)

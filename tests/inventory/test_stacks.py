@@ -63,7 +63,9 @@ def test_json_syntax_and_cloud(make_tree: MakeTree):
 
 
 def test_an_http_backend_of_somebody_else_is_not_gitlab(make_tree: MakeTree):
-    tree = make_tree({"a/b.tf": 'terraform {\n  backend "http" {\n    address = "https://state.example.com/a"\n  }\n}\n'})
+    tree = make_tree(
+        {"a/b.tf": 'terraform {\n  backend "http" {\n    address = "https://state.example.com/a"\n  }\n}\n'}
+    )
     (stack,) = discover_stacks(tree)
     assert not is_gitlab_backend(stack)
 

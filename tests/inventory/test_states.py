@@ -117,7 +117,9 @@ def test_two_names_for_one_environment_are_both_listed(make_tree: MakeTree):
         "deploy:\n  variables:\n    STATE_NAME: runners-dev\n  script:\n    - cd stacks/gitlab-runners\n"
         f'    - tofu init -backend-config="address={ADDRESS}/$STATE_NAME"\n  environment:\n    name: runners/dev\n'
     )
-    justfile = f'init:\n    cd stacks/gitlab-runners && tofu init -backend-config="address={ADDRESS}/gitlab-runners-dev"\n'
+    justfile = (
+        f'init:\n    cd stacks/gitlab-runners && tofu init -backend-config="address={ADDRESS}/gitlab-runners-dev"\n'
+    )
     files = {"stacks/gitlab-runners/b.tf": BACKEND, ".gitlab-ci.yml": pipeline, "Justfile": justfile}
     inventory = discover_inventory(make_tree(files))
     assert names(inventory.stacks) == {"gitlab-runners": [("dev", "gitlab-runners-dev"), ("dev", "runners-dev")]}

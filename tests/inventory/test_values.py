@@ -20,7 +20,7 @@ def one(text: str) -> Value:
         ('env_var_or_default("ENV", "dev")', (Unknown("ENV", default="dev"),)),
         ("env('ENV', 'dev')", (Unknown("ENV", default="dev"),)),
         ('env_var("ENV")', (Unknown("ENV"),)),
-        ("'a' / \"b\\\"c\"", ('a/b"c',)),
+        ('\'a\' / "b\\"c"', ('a/b"c',)),
         ('("a" + "b") + `date`', ("ab", Unknown("`date`"))),
         ('uppercase("x")', (Unknown("uppercase()"),)),
         ("+++", (Unknown("+++"),)),

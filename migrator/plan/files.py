@@ -9,12 +9,15 @@ from migrator.plan.bind import BoundState
 from migrator.plan.model import Finding, PlannedEdit, PlannedFile, Report
 from migrator.rewrite.checks import ResultCheckError, check_hcl, check_just, check_shell
 from migrator.rewrite.checks_yaml import check_yaml
-from migrator.rewrite.reference import Disposition, TargetCoordinates
+from migrator.rewrite.reference import Disposition, ReferenceKind, TargetCoordinates
 from migrator.rewrite.replacements import CannotReplaceError, build_edit
 from migrator.rewrite.replacements.backend_file import build_backend_file
 from migrator.rewrite.replacements.wording import build_backend_file_name
 from migrator.rewrite.spans import Edit, OverlappingEditsError, apply_edits
 from migrator.state.snapshot import digest_of
+
+# What is only said may be left to a person. What works must change as one: half of a file would lead nowhere.
+_WORDS = frozenset({ReferenceKind.PROSE, ReferenceKind.BACKEND_COMMENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,8 @@ def _rewrite(
         try:
             edit = build_edit(reference.located, text, target)
         except CannotReplaceError as error:
+            if reference.kind not in _WORDS:
+                return None, [], _refuse(path, f"{reference.place} cannot be rewritten: {error}")
             reports.append(_report(reference, str(error)))
             continue
         edits.append(
@@ -97,16 +102,7 @@ def _rewrite(
         after = apply_edits(text, [Edit.at(edit.start, edit.end, edit.text) for edit in edits])
         check_result(path, text, after)
     except (ResultCheckError, OverlappingEditsError) as error:
-        return (
-            None,
-            reports,
-            Finding(
-                code="refused-file",
-                where=path,
-                message=f"the rewritten file would be wrong: {error}",
-                hint="change the file by hand first, or acknowledge refused-file in migrator.toml to leave it to people",
-            ),
-        )
+        return None, reports, _refuse(path, f"the rewritten file would be wrong: {error}")
     stacks = sorted({stack for reference in references for stack in reference.stacks})
     planned = PlannedFile(
         path=path,
@@ -116,6 +112,15 @@ def _rewrite(
         stacks=tuple(stacks),
     )
     return planned, reports, None
+
+
+def _refuse(path: str, message: str) -> Finding:
+    return Finding(
+        code="refused-file",
+        where=path,
+        message=message,
+        hint="change the file by hand first, or acknowledge refused-file in migrator.toml to leave it to people",
+    )
 
 
 def check_result(path: str, before: str, after: str) -> None:

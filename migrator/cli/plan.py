@@ -84,7 +84,7 @@ def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree,
     source = build_source(settings.source, secrets.token)
     resolved = source.resolve_project()
     project = Project(id=resolved.id, path=resolved.path)
-    bound = bind_states(settings, found, observe_source(source), selected=selected)
+    bound = bind_states(settings, found, observe_source(source), selected=selected, paths=frozenset(tree.paths))
     target = build_target(settings.target, secrets)
     probed = probe(target, constant_prefix(settings.target.key, project))
     keys = sorted({build_key(settings, project, state) for state in bound.states})

@@ -6,8 +6,8 @@ binds, and two states that claim one (stack, environment), are blockers until th
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from migrator.inventory.model import Inventory, Stack
 from migrator.plan.model import Finding, LeftAlone, ObservedState
@@ -36,9 +36,14 @@ class Bound:
 
 
 def bind_states(
-    settings: Settings, inventory: Inventory, observed: Iterable[ObservedState], *, selected: Sequence[str] = ()
+    settings: Settings,
+    inventory: Inventory,
+    observed: Iterable[ObservedState],
+    *,
+    selected: Sequence[str] = (),
+    paths: Collection[str] = (),
 ) -> Bound:
-    """Return what belongs where. ``selected`` are stack names (all when empty)."""
+    """Return what belongs where. ``selected`` are stack names (all when empty); ``paths`` the files of the repository."""
     by_name = {stack.name: stack for stack in inventory.stacks}
     bindings = {binding.name: binding for binding in settings.state}
     states: list[BoundState] = []
@@ -56,7 +61,7 @@ def bind_states(
             if selected and found.stack.name not in selected:
                 left_alone.append(LeftAlone(name=one.name, reason="its stack was not selected with --stack"))
             else:
-                states.append(found)
+                states.append(_with_variables(found, paths))
         elif isinstance(found, LeftAlone):
             left_alone.append(found)
         else:
@@ -101,6 +106,17 @@ def _bind(
         message=f"the files give it to several stacks: {claims}",
         hint="settle it with a [[state]] table in migrator.toml",
     )
+
+
+def _with_variables(state: BoundState, paths: Collection[str]) -> BoundState:
+    """Return the state with the variable file of its environment, where the stack has one and nothing else is bound.
+
+    A wrong guess does no harm: both sides of the proof are planned with the same files.
+    """
+    name = f"{state.environment}.tfvars"
+    if state.var_files or f"{state.stack.directory}/{name}" not in paths:
+        return state
+    return replace(state, var_files=(name,))
 
 
 def _find_candidates(name: str, inventory: Inventory) -> list[tuple[Stack, str]]:

@@ -4,6 +4,7 @@
 jobs ask for them often.
 """
 
+import os
 import sys
 
 from migrator import __version__
@@ -13,16 +14,25 @@ def main() -> None:
     """Run the command line and exit with the code of interface.md section 2."""
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
-        sys.stdout.write(f"migrator {__version__}\n")
+        _show(f"migrator {__version__}\n")
         sys.exit(0)
-    if not arguments or arguments == ["--help"] or arguments == ["-h"]:
+    if not arguments or arguments in (["--help"], ["-h"]):
         from migrator.cli.overview import OVERVIEW
 
-        sys.stdout.write(OVERVIEW)
+        _show(OVERVIEW)
         sys.exit(0 if arguments else 2)
     from migrator.cli.app import run
 
     sys.exit(run(arguments))
+
+
+def _show(text: str) -> None:
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader (head, less) went away; without this the interpreter would complain once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -1,26 +1,23 @@
 """What migrate, verify, rollback and finalize share: a plan, its run, credentials, and an open journal."""
 
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from migrator.cli.invocation import Invocation, read_clock
-from migrator.engine.phases import Phase
 from migrator.engine.run import Run
 from migrator.engine.status import RunStatus, build_status
 from migrator.engine.verify import Check, Evidence, verify
 from migrator.errors import (
-    CheckFailedError,
     InterruptedRunError,
     JournalError,
     MigratorError,
-    RefusedError,
-    StoppedError,
     UsageError,
 )
 from migrator.inventory.discover import discover_inventory
@@ -38,7 +35,6 @@ if TYPE_CHECKING:
     from migrator.cli.wiring import Secrets
 
 # Commands that stay offline (status) do not pay for the clients of the backends: wiring is imported where it is needed.
-_EFFECTS = (RecordKind.INTENT, RecordKind.UNDO_INTENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +58,20 @@ class Working:
 
     def read_status(self, view: RunView | None = None) -> RunStatus:
         """Return the status, from the journal alone."""
-        return build_status(self.plan, self.digest, view or self.directory.read_view())
+        status = build_status(self.plan, self.digest, view or self.directory.read_view())
+        return replace(status, next_command=self.name_plan(status.next_command))
+
+    def name_plan(self, command: str) -> str:
+        """Return the command with this run's plan in it, where the default plan is another one by now."""
+        home = self.invocation.home
+        try:
+            default = decode_plan(home.default_plan.read_bytes(), where="")
+            same = digest_of_plan(default) == self.digest
+        except (OSError, MigratorError):
+            same = False
+        path = self.directory.path / "plan.json"
+        shown = path.relative_to(self.tree.root) if path.is_relative_to(self.tree.root) else path
+        return command if same else re.sub(r"migrator migrate(?= |$|;|,)", f"migrator migrate {shown}", command)
 
     @contextmanager
     def open_run(self) -> Iterator[Run]:
@@ -75,16 +84,14 @@ class Working:
         ports = build_ports(self.plan, self.directory, self.tree, self.read_secrets(), self.invocation)
         with self.directory.locked():
             log = self.directory.open_log(read_clock)
-            before = len(log.records)
             run = Run(log=log, view=fold(log.records), ports=ports, listen=Progress(self.invocation.output))
             try:
                 with _interrupts(run):
                     yield run
             except MigratorError as error:
-                effects = any(record.kind in _EFFECTS for record in log.records[before:])
-                told = build_stop(error, self.read_status(run.view), effects=effects)
-                _record_stop(run, told)
-                raise told from error
+                _complete_stop(error, self, self.read_status(run.view))
+                _record_stop(run, error)
+                raise
             finally:
                 log.close()
 
@@ -132,29 +139,14 @@ def open_existing(invocation: Invocation, name: str | None) -> Working:
     )
 
 
-def build_stop(error: MigratorError, status: RunStatus, *, effects: bool) -> MigratorError:
-    """Return the error as an operator must hear it once a run is open: what stands now, and how to go on.
-
-    Exit codes 3 and 4 promise that nothing was done. An attempt that had effects, and did not take them back, ended
-    part-way (5) whatever stopped it.
-    """
-    refused = isinstance(error, RefusedError | CheckFailedError) and not isinstance(error, JournalError)
-    if not (refused or isinstance(error, StoppedError)) or status.phase in ("refused", Phase.MIGRATED):
-        return error
-    part_way = effects or isinstance(error, StoppedError)
-    told = StoppedError if refused and effects else type(error)
-    hint = error.hint if error.hint != type(error).default_hint and error.hint != "migrator status" else None
-    return told(
-        error.message,
-        where=error.where or f"run {status.run}",
-        now=_describe_progress(error.now, status) if part_way else error.now,
-        hint=hint or (status.next_command if part_way else error.hint),
-    )
-
-
-def _describe_progress(now: str | None, status: RunStatus) -> str:
-    reached = f"phase {status.phase}, {status.files_cut_over} of {build_count(status.files_total, 'file')} cut over"
-    return f"{now or reached}; the journal is intact" if "journal" not in (now or "") else str(now)
+def _complete_stop(error: MigratorError, working: Working, status: RunStatus) -> None:
+    """Complete an error for an operator: an interrupt says how far the run is, a hint names this run's plan."""
+    if isinstance(error, InterruptedRunError):
+        cut_over = f"{status.files_cut_over} of {build_count(status.files_total, 'file')} cut over"
+        error.now = f"phase {status.phase}, {cut_over}; the journal is intact"
+        error.hint = status.next_command
+    error.where = error.where or f"run {status.run}"
+    error.hint = working.name_plan(error.hint) if error.hint else None
 
 
 def confirm(invocation: Invocation, question: str, *, command: str) -> None:

@@ -5,7 +5,7 @@ broken after a slash before it is broken anywhere. Lines carry no trailing space
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len, chop_cells
@@ -45,13 +45,11 @@ def build_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Plai
 def fit_columns(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     """Return the width of each column so that a whole line fits ``width``, words unbroken where that is possible."""
     columns = list(zip(*rows, strict=True))
-    natural = [max((cell_len(line) for cell in column for line in cell.splitlines()), default=0) for column in columns]
-    least = [
-        max((cell_len(piece) for cell in column for piece in _PIECES.findall(cell)), default=0) for column in columns
-    ]
     free = max(len(columns), width - len(_INDENT) - len(_GAP) * (len(columns) - 1))
-    if sum(least) > free:
-        least = [1] * len(columns)
+    natural = [_longest(column, str.splitlines) for column in columns]
+    # Whole words if they fit; else what stands between slashes; else anything.
+    choices = ([_longest(column, split) for column in columns] for split in (str.split, _PIECES.findall))
+    least = next((choice for choice in choices if sum(choice) <= free), [1] * len(columns))
     level = next(level for level in range(free, 0, -1) if sum(_at_level(natural, least, level)) <= free or level == 1)
     widths = _at_level(natural, least, level)
     for number, wanted in enumerate(natural):
@@ -79,6 +77,10 @@ def build_size(size: int) -> str:
         if value < 1024 or unit == "GiB":
             break
     return f"{value:.1f} {unit}"
+
+
+def _longest(column: Iterable[str], split: Callable[[str], list[str]]) -> int:
+    return max((cell_len(part) for cell in column for part in split(cell)), default=0)
 
 
 def _at_level(natural: Sequence[int], least: Sequence[int], level: int) -> list[int]:

@@ -12,7 +12,6 @@ from migrator.inventory.codec import build_document
 from migrator.inventory.discover import discover_inventory
 from migrator.inventory.formats import format_codequality, format_markdown, format_sarif
 from migrator.inventory.model import Inventory
-from migrator.rewrite.reference import Disposition
 
 
 def inventory(
@@ -33,7 +32,7 @@ def inventory(
     invocation: Invocation = context.obj
     found = discover_inventory(invocation.discover_tree())
     show(found, invocation, "json" if invocation.output.json else format)
-    left = [one for one in found.references if one.disposition is Disposition.REWRITE]
+    left = [one for one in found.references if one.leads_to_source]
     if check and left:
         more = f" and {len(left) - 1} more" if len(left) > 1 else ""
         raise CheckFailedError(

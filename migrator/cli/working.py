@@ -29,7 +29,6 @@ from migrator.plan.codec import decode_plan, digest_of_plan
 from migrator.plan.model import Plan
 from migrator.report.run import Progress
 from migrator.report.tables import build_count
-from migrator.rewrite.reference import Disposition
 
 if TYPE_CHECKING:
     from migrator.cli.wiring import Secrets
@@ -112,7 +111,7 @@ class Working:
         left = [
             reference
             for reference in discover_inventory(self.tree).references
-            if reference.disposition is Disposition.REWRITE and (not reference.stacks or stacks & set(reference.stacks))
+            if reference.leads_to_source and (not reference.stacks or stacks & set(reference.stacks))
         ]
         found = f"{len(left)} left, first {left[0].place}" if left else "none left"
         return [Check(name="references-to-source", subject="repository", ok=not left, found=found)]

@@ -60,7 +60,8 @@ class Reference:
     """A located reference in a file of the repository.
 
     ``stacks`` are the names of the stacks it serves: empty when it serves none or none can be named, all of them for a
-    shared recipe. ``located`` carries the exact span and what a replacement needs.
+    shared recipe. ``located`` carries the exact span and what a replacement needs. ``stray`` says that the lines lead to
+    a state of GitLab although no stack has one: somebody put them back after a migration.
     """
 
     place: Place
@@ -69,6 +70,12 @@ class Reference:
     stacks: tuple[str, ...]
     reason: str
     located: Located
+    stray: bool = False
+
+    @property
+    def leads_to_source(self) -> bool:
+        """Whether these lines, as they are, use the source: what ``--check`` and ``verify`` look for."""
+        return self.stray or self.disposition is Disposition.REWRITE
 
     @property
     def stack(self) -> str | None:

@@ -113,9 +113,9 @@ class _ReferenceReader:
         """Return the reference, with the stacks that it serves and the disposition that follows from them."""
         place = build_place(path, text, located.span)
         stacks = self._find_stacks(place, located.span.of(text))
-        disposition, reason = located.disposition, located.reason
+        disposition, reason, stray = located.disposition, located.reason, False
         if disposition is Disposition.REWRITE and not stacks and located.kind is not ReferenceKind.REMOTE_STATE:
-            disposition = Disposition.REPORT
+            disposition, stray = Disposition.REPORT, located.state is not None
             reason = f"{reason}; no stack here has its state in GitLab"
         return Reference(
             place=place,
@@ -123,6 +123,7 @@ class _ReferenceReader:
             disposition=disposition,
             stacks=stacks,
             reason=reason,
+            stray=stray,
             located=located
             if disposition is located.disposition
             else replace(located, disposition=disposition, reason=reason),

@@ -195,3 +195,15 @@ def test_what_other_files_say_about_settings_and_recipes_of_a_justfile(make_tree
         ("docs/a.md:1", "state-unlock", "report"),
         ("docs/a.md:3", "source-setting", "report"),
     ]
+
+
+def test_lines_put_back_after_a_migration_still_lead_to_the_source(make_tree: MakeTree):
+    migrated = {path: 'terraform {\n  backend "s3" {}\n}\n' for path in STACKS}
+    script = f'#!/bin/sh\ncd stacks/attic\ntofu init -backend-config="address={ADDRESS}/attic-dev"\n'
+    (flags,) = found(make_tree, {**migrated, "init.sh": script}, "init.sh")
+    assert (flags.disposition, flags.stray, flags.leads_to_source) == (Disposition.REPORT, True, True)
+
+
+def test_what_is_only_reported_does_not_lead_to_the_source(make_tree: MakeTree):
+    references = discover_inventory(make_tree({**STACKS, "notes.txt": f"see {ADDRESS}/attic-dev\n"})).references
+    assert [one.leads_to_source for one in references if one.place.path == "notes.txt"] == [False]

@@ -21,8 +21,12 @@ def main() -> None:
 
         _show(OVERVIEW)
         sys.exit(0 if arguments else 2)
+    import gc
+
     from migrator.cli.app import run
 
+    # Commands are short and keep nearly all that they build: fewer collections save a tenth of an inventory.
+    gc.set_threshold(50_000)
     sys.exit(run(arguments))
 
 

@@ -19,6 +19,7 @@ from migrator.errors import CheckFailedError, ConfigurationError, InvalidStateEr
 from migrator.rehearsal.checkout import copy_files, list_files
 from migrator.rehearsal.estate import RecordedVersion, recorded_states
 from migrator.rehearsal.programs import Shell, Tofu
+from migrator.rehearsal.wanted import Wanted
 from migrator.settings import Binding
 from migrator.state.snapshot import read_snapshot
 
@@ -27,22 +28,6 @@ _OVERRIDE = "migrator_rehearsal_override.tf"
 _LOCAL = 'terraform {\n  backend "local" {}\n}\n'
 _CONFIGURATION_FILE = re.compile(r"\.(tf|tofu)(\.json)?$")
 _RUNS_COMMANDS = re.compile(rb"^\s*provisioner\s+\"|\"provisioner\"\s*:", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """A state that a stack shall get by being applied."""
-
-    name: str
-    stack: str
-    directory: str
-    environment: str
-    var_files: tuple[str, ...] = ()
-
-    @property
-    def binding(self) -> Binding:
-        """What ``migrator.toml`` says of it."""
-        return Binding(name=self.name, stack=self.stack, environment=self.environment, var_files=self.var_files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,9 +114,14 @@ def apply_stacks(root: Path, wanted: Iterable[Wanted], tofu: Tofu, *, shell: She
     def apply(one: Wanted) -> str | bytes:
         return reasons[one.directory] or _apply(one, copy, tofu, shell=shell, scratch=scratch)
 
-    ordered = sorted(wanted, key=lambda one: one.name)
+    ordered: dict[str, Wanted] = {}
+    for one in sorted(wanted, key=lambda one: (one.name, one.stack)):
+        if one.name in ordered:
+            left_out.append(f"{one.name} of {one.stack}: {ordered[one.name].stack} has a state of this name")
+        else:
+            ordered[one.name] = one
     with ThreadPoolExecutor(_WORKERS) as pool:
-        for one, made in zip(ordered, pool.map(apply, ordered), strict=True):
+        for one, made in zip(ordered.values(), pool.map(apply, ordered.values()), strict=True):
             if isinstance(made, str):
                 left_out.append(f"{one.name}: {made}")
                 continue

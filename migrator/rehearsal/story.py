@@ -19,7 +19,7 @@ from typing import Protocol
 from migrator.backends.base import StateSource, StateTarget
 from migrator.errors import ConfigurationError, MigratorError
 from migrator.inventory.discover import discover_inventory
-from migrator.inventory.model import Inventory, Stack
+from migrator.inventory.model import Inventory
 from migrator.inventory.stacks import is_gitlab_backend
 from migrator.inventory.tree import discover_tree
 from migrator.plan.model import Project
@@ -38,18 +38,16 @@ from migrator.rehearsal.settings import (
 from migrator.rehearsal.stage import LeftOutError, Stage
 from migrator.rehearsal.states import (
     Material,
-    Wanted,
     apply_stacks,
     examine_stacks,
     read_fixture_states,
     read_source_states,
     remove_scratch,
 )
+from migrator.rehearsal.wanted import build_wanted_states
 from migrator.settings import Settings
 
 _PROJECT_ID = 84
-_PLACEHOLDER = "{environment}"
-_ENVIRONMENT = "dev"
 
 
 class Listener(Protocol):
@@ -238,53 +236,6 @@ def _gather_states(
             hint="migrator inventory",
         )
     return apply_stacks(shell.directory, wanted, tofu, shell=shell, scratch=scratch)
-
-
-def build_wanted_states(
-    own: Settings | None, inventory: Inventory, *, has_file: Callable[[str], bool]
-) -> tuple[Wanted, ...]:
-    """Return the states that the stacks shall get by being applied. Pure but for ``has_file``.
-
-    The repository's own bindings come first. For a stack without one: the names that its files spell out, else its
-    template with environment ``dev``, else ``<stack>-dev``.
-    """
-    stacks = {stack.name: stack for stack in inventory.stacks}
-    bound = [] if own is None else [binding for binding in own.state if binding.stack in stacks]
-    excluded = () if own is None else own.exclude
-    wanted = [
-        Wanted(
-            name=binding.name,
-            stack=binding.stack,
-            directory=stacks[binding.stack].directory,
-            environment=binding.environment,
-            var_files=binding.var_files,
-        )
-        for binding in bound
-    ]
-    with_binding = {binding.stack for binding in bound}
-    for stack in inventory.stacks:
-        if stack.name not in with_binding and is_gitlab_backend(stack):
-            wanted += _want_by_files(stack, has_file)
-    return tuple(one for one in wanted if not any(exclusion.matches(one.name) for exclusion in excluded))
-
-
-def _want_by_files(stack: Stack, has_file: Callable[[str], bool]) -> list[Wanted]:
-    spelled = {state.environment: state.name for state in stack.states if state.environment is not None}
-    templates = [state.name for state in stack.states if state.environment is None and _PLACEHOLDER in state.name]
-    first = templates[0] if templates else f"{stack.name}-{_PLACEHOLDER}"
-    names = spelled or {_ENVIRONMENT: first.replace(_PLACEHOLDER, _ENVIRONMENT)}
-    return [
-        Wanted(
-            name=name,
-            stack=stack.name,
-            directory=stack.directory,
-            environment=environment,
-            var_files=tuple(
-                file for file in (f"{environment}.tfvars",) if has_file(f"{stack.directory}/{file}")
-            ),
-        )
-        for environment, name in sorted(names.items())
-    ]
 
 
 def _check_proof(

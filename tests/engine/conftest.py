@@ -184,14 +184,17 @@ class World:
         return Truth(
             versions={name: row.versions for name, row in rows.items()},
             locked={name: row.lock is not None for name, row in rows.items()},
-            objects={key: self.get(key) for key in keys if not key.endswith(".tflock")},
-            target_locks=frozenset(key for key in keys if key.endswith(".tflock")),
+            objects={self._name(key): self.get(key) for key in keys if not key.endswith(".tflock")},
+            target_locks=frozenset(self._name(key) for key in keys if key.endswith(".tflock")),
             files={
                 path.relative_to(self.root).as_posix(): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
                 for path in sorted(self.root.rglob("*"))
                 if path.is_file() and ".migrator" not in path.parts
             },
         )
+
+    def _name(self, key: str) -> str:
+        return key.removeprefix(self.prefix).split("/")[0]
 
     def get(self, key: str) -> bytes:
         return self.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()

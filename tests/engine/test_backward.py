@@ -1,0 +1,325 @@
+"""Backward: from every barrier, after the target moved on, and when something blocks it."""
+
+from dataclasses import replace
+
+import pytest
+
+from migrator.engine.phases import Phase
+from migrator.errors import (
+    BackendError,
+    ForeignLockError,
+    ForeignObjectError,
+    RefusedError,
+    StoppedError,
+)
+from migrator.standin import Fault
+from tests.engine.conftest import BUCKET, document
+
+NEWER = document(9, outputs={"added": {"value": 1}})
+
+
+@pytest.mark.parametrize("until", [Phase.CHECKED, Phase.PROVEN, Phase.CUT_OVER, Phase.MIGRATED])
+def test_from_every_barrier_everything_is_as_it_was(world, until):
+    before = world.truth()
+    world.migrate(until)
+    assert world.rollback() == ()
+    assert world.truth() == before
+    status = world.status()
+    assert (status.phase, status.next_command, status.in_doubt) == ("rolled-back", "migrator plan", ())
+    assert {(one.authority, one.source_lock, one.target_lock) for one in status.states} == {("source", "free", "free")}
+    assert world.failed_checks() == {}
+    assert world.rollback() == ()
+    assert world.truth() == before
+    with pytest.raises(RefusedError):
+        world.migrate()
+
+
+def test_a_run_that_never_began_anything(world):
+    before = world.truth()
+    assert world.rollback() == ()
+    assert world.truth() == before
+
+
+def test_a_state_that_moved_on_is_carried_back_and_served(world):
+    before = world.truth()
+    world.migrate()
+    world.put("attic-dev", NEWER)
+    assert "moved on to serial 9" in next(c.found for c in world.verify() if c.name == "target-document")
+    (carried,) = world.rollback()
+    assert (carried.name, carried.serial_before, carried.serial_after) == ("attic-dev", 7, 9)
+    truth = world.truth()
+    assert truth.versions["attic-dev"] == {7: document(7), 9: NEWER}
+    assert world.source.read_state("attic-dev").data == NEWER
+    assert replace(truth, versions=before.versions) == before
+    assert world.status().states[0].carried_serial == 9
+    assert world.failed_checks() == {}
+    assert [one.name for one in world.rollback()] == ["attic-dev"]
+
+
+def test_a_state_first_written_at_the_target_is_carried_back(make_world):
+    world = make_world({"attic-dev": None})
+    before = world.truth()
+    world.migrate()
+    world.put("attic-dev", document(1, lineage="brand-new"))
+    (carried,) = world.rollback()
+    assert (carried.serial_before, carried.serial_after) == (None, 1)
+    truth = world.truth()
+    assert truth.versions == {"attic-dev": {1: document(1, lineage="brand-new")}}
+    assert replace(truth, versions=before.versions) == before
+
+
+def test_a_state_that_was_never_written_anywhere(make_world):
+    world = make_world({"attic-dev": None})
+    before = world.truth()
+    world.migrate()
+    assert world.rollback() == ()
+    assert world.truth() == before
+
+
+def adopt(world):
+    world.put("attic-dev", document(7))
+    states = tuple(replace(state, adopted=state.name == "attic-dev") for state in world.plan.states)
+    world.plan = replace(world.plan, states=states)
+
+
+def test_bytes_that_stood_at_the_target_before_survive(world):
+    adopt(world)
+    before = world.truth()
+    world.migrate()
+    world.rollback()
+    assert world.truth() == before
+
+
+def test_adopted_bytes_that_moved_on_go_home_like_any_other(world):
+    adopt(world)
+    world.migrate()
+    world.put("attic-dev", NEWER)
+    world.rollback()
+    assert world.truth().versions["attic-dev"][9] == NEWER
+    assert world.truth().objects == {}
+
+
+# Blocked: explained, and nothing touched
+
+
+def assert_blocked(world, error, says, **attributes):
+    before, journal = world.truth(), world.directory().read_view()
+    with pytest.raises(error, match=says) as blocked:
+        world.rollback()
+    assert type(blocked.value) is error
+    assert (world.truth(), world.directory().read_view()) == (before, journal)
+    for name, value in attributes.items():
+        assert getattr(blocked.value, name) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (document(7, outputs={}), "is forked"),
+        (document(9, lineage="other"), "is unrelated"),
+        (document(6), "is older"),
+        (b"garbage", "cannot be carried back: the document is not OpenTofu state"),
+        (b"", "no longer holds"),
+        (None, "no longer holds"),
+    ],
+)
+def test_a_target_that_holds_no_successor_blocks(world, data, says):
+    world.migrate()
+    if data is None:
+        world.delete("attic-dev")
+    else:
+        world.put("attic-dev", data)
+    assert_blocked(world, RefusedError, says, exit_code=4, where=f"attic-dev, key {world.state('attic-dev').key}")
+
+
+def test_an_operation_that_runs_at_the_target_blocks_until_it_ends(world):
+    before = world.truth()
+    world.migrate()
+    world.put_lock("attic-dev")
+    assert_blocked(world, ForeignLockError, "rival@there", exit_code=4, where="attic-dev", now="nothing was touched")
+    world.delete("attic-dev", ".tflock")
+    world.rollback()
+    assert world.truth() == before
+
+
+def test_a_lock_object_that_nobody_can_read_blocks(world):
+    world.migrate()
+    world.s3.put_object(Bucket=BUCKET, Key=world.state("attic-dev").key + ".tflock", Body=b"?")
+    assert_blocked(world, ForeignLockError, "locked at the target")
+
+
+def test_an_edited_file_blocks(world):
+    world.migrate()
+    (world.root / "Justfile").write_text("edited")
+    assert_blocked(world, RefusedError, "Justfile was edited", where="Justfile", now="nothing was touched")
+
+
+def test_a_lost_copy_of_a_file_blocks_before_anything_is_touched(world):
+    world.migrate()
+    file = world.plan.files[1]
+    (world.directory().path / "blobs" / file.pre_sha256).write_bytes(b"damaged")
+    assert ("pre-image", file.path) in world.failed_checks()
+    assert_blocked(
+        world,
+        RefusedError,
+        "missing or damaged",
+        hint=f"put the file back by hand (git checkout -- {file.path}), then: migrator rollback",
+    )
+    (world.root / file.path).write_bytes(b'backend "http" {}\r\n')
+    world.rollback()
+
+
+def test_the_blob_of_a_state_is_not_needed_to_carry_its_successor_back(world):
+    world.migrate()
+    (world.directory().path / "blobs" / world.state("attic-dev").sha256).unlink()
+    world.put("attic-dev", NEWER)
+    world.rollback()
+    assert world.truth().versions["attic-dev"][9] == NEWER
+
+
+def test_a_source_that_moved_on_past_the_seal_blocks(world):
+    world.migrate()
+    world.apply_at_source("attic-dev", document(8))
+    assert world.failed_checks() == {
+        ("source-sealed", "attic-dev"): "open: the seal was lifted",
+        ("source-unchanged", "attic-dev"): "changed past the seal: both sides have moved",
+    }
+    assert_blocked(world, RefusedError, "somebody wrote past the seal", now="nothing was touched")
+
+
+def test_a_rival_on_an_opened_seal_blocks_before_anything_is_touched(world):
+    world.migrate()
+    world.force_unlock_source("attic-dev")
+    world.lock_source("attic-dev")
+    assert_blocked(world, ForeignLockError, "the seal of attic-dev was opened", exit_code=4)
+
+
+def test_a_seal_that_was_opened_and_not_used_is_closed_again_meanwhile(world):
+    before = world.truth()
+    world.migrate()
+    world.force_unlock_source("attic-dev")
+    assert ("source-sealed", "attic-dev") in world.failed_checks()
+    closed = []
+
+    def watch(run):
+        run.listen = lambda event: closed.append(world.lock_id("attic-dev")) if event.step == "carry" else None
+
+    world.rollback(prepare=watch)
+    assert closed[0] is not None
+    assert world.truth() == before
+
+
+def test_servers_that_cannot_be_reached(world):
+    world.migrate()
+    world.standin.stop()
+    with pytest.raises(BackendError) as unreachable:
+        world.rollback()
+    assert unreachable.value.exit_code == 6
+    assert world.status().phase == "migrated"
+
+
+def test_servers_that_go_away_in_the_middle(world):
+    world.migrate()
+
+    def unplug(run):
+        run.listen = lambda event: world.standin.stop() if event.step == "release" else None
+
+    with pytest.raises(StoppedError) as stopped:
+        world.rollback(prepare=unplug)
+    assert (stopped.value.exit_code, stopped.value.now) == (5, "the rollback is part-way; the journal is intact")
+    assert world.status().next_command == "migrator rollback"
+
+
+def test_a_carry_back_whose_reply_was_lost_is_found_to_be_done(world):
+    world.migrate()
+    world.put("attic-dev", NEWER)
+    world.standin.arm(Fault(mode="a", state="attic-dev", variant="drop"))
+    world.rollback()
+    assert world.truth().versions["attic-dev"] == {7: document(7), 9: NEWER}
+    assert not world.truth().objects
+
+
+def test_bytes_written_past_our_lock_during_rollback_are_never_deleted(world):
+    world.migrate()
+    world.put("attic-dev", NEWER)
+    rogue = document(12)
+
+    def intrude(run):
+        run.listen = lambda event: world.put("attic-dev", rogue) if event.step == "release" else None
+
+    with pytest.raises(StoppedError) as stopped:
+        world.rollback(prepare=intrude)
+    assert isinstance(stopped.value.__cause__, ForeignObjectError)
+    assert world.truth().objects["attic-dev"] == rogue
+    assert world.truth().locked["attic-dev"]
+
+
+# Finalize
+
+
+def test_finalize_gives_up_the_way_back_and_nothing_else(world):
+    world.migrate()
+    before = world.truth()
+    with pytest.raises(RefusedError, match="does not name the target's bucket") as refused:
+        world.finalize(confirm="other")
+    assert refused.value.hint == f"migrator finalize --confirm {BUCKET}"
+    world.finalize()
+    assert world.truth() == before
+    assert (world.status().phase, world.status().next_command) == ("finalized", "nothing: the run is finalized")
+    with pytest.raises(RefusedError, match="finalized"):
+        world.rollback()
+    assert world.migrate() is Phase.FINALIZED
+    assert world.status().phase == "finalized"
+    with pytest.raises(RefusedError):
+        world.rollback()
+    world.directory().blobs.shred()
+    assert world.failed_checks() == {}
+
+
+@pytest.mark.parametrize("until", [Phase.CHECKED, Phase.CUT_OVER])
+def test_a_run_that_is_not_complete_is_not_finalized(world, until):
+    world.migrate(until)
+    with pytest.raises(RefusedError, match="only a migrated run"):
+        world.finalize()
+
+
+def test_a_run_that_was_rolled_back_is_not_finalized(world):
+    world.migrate()
+    world.rollback()
+    with pytest.raises(RefusedError, match="rolled-back"):
+        world.finalize()
+
+
+def test_finalize_refuses_while_verify_finds_something(world):
+    world.migrate()
+    world.delete("attic-prod")
+    with pytest.raises(RefusedError, match="checks of verify fail") as refused:
+        world.finalize()
+    assert refused.value.now == "nothing was touched; the way back is still open"
+    assert world.status().phase == "migrated"
+    world.put("attic-prod", document(3, lineage="l-2"))
+    world.rollback()
+
+
+def test_a_file_that_goes_on_living_does_not_hinder_finalize(world):
+    world.migrate()
+    (world.root / "Justfile").write_text("edited since")
+    assert set(world.failed_checks()) == {("file", "Justfile")}
+    world.finalize()
+
+
+@pytest.mark.parametrize(
+    ("break_it", "check"),
+    [
+        (lambda world: world.delete("attic-dev"), ("target-document", "attic-dev")),
+        (lambda world: world.put("attic-dev", document(7, outputs={})), ("target-document", "attic-dev")),
+        (lambda world: world.put("attic-dev", b"{}"), ("target-document", "attic-dev")),
+        (lambda world: world.force_unlock_source("attic-dev"), ("source-sealed", "attic-dev")),
+        (lambda world: (world.root / "Justfile").unlink(), ("file", "Justfile")),
+    ],
+)
+def test_verify_finds_each_difference(world, break_it, check):
+    world.migrate()
+    assert world.failed_checks() == {}
+    break_it(world)
+    assert list(world.failed_checks()) == [check]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
+from string import Formatter
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -117,7 +118,12 @@ def read_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     except FileNotFoundError:
         raise ConfigurationError(f"there is no {path.name}", where=str(path), hint="migrator init") from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path.name} cannot be read: {error}", where=str(path)) from None
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
+        raise ConfigurationError(
+            f"{path.name} cannot be read: {reason}",
+            where=str(path),
+            hint="correct the file, or name another with --config",
+        ) from None
     return parse_settings(text, where=str(path), environment=environment)
 
 
@@ -132,7 +138,9 @@ def parse_settings(text: str, *, where: str, environment: Mapping[str, str]) -> 
         raise ConfigurationError(f"not valid TOML: {error}", where=where, hint="correct the file") from None
     found = document.get("format")
     if found != FORMAT:
-        raise ConfigurationError(f'the first line must be format = "{FORMAT}", found {found!r}', where=where)
+        raise ConfigurationError(
+            f'the first line must be format = "{FORMAT}", found {found!r}', where=where, hint="correct the file"
+        )
     _check_keys(document, Settings, "", where)
     if isinstance(source := document.get("source"), dict) and not source.get("url"):
         source["url"] = environment.get("CI_SERVER_URL", "")
@@ -177,6 +185,11 @@ def _check_values(settings: Settings, where: str) -> None:
     for table, reasons in (("exclude", settings.exclude), ("acknowledge", settings.acknowledge)):
         if any(not entry.reason.strip() for entry in reasons):
             problems.append(f"every [[{table}]] needs a reason")
+    names = [binding.name for binding in settings.state]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        problems.append(f"two [[state]] tables name {twice[0]}")
+    if settings.source.project == "":
+        problems.append("`source.project` is empty")
     if problems:
         raise ConfigurationError(problems[0], where=where, now="nothing was touched", hint="correct the file")
 
@@ -184,9 +197,17 @@ def _check_values(settings: Settings, where: str) -> None:
 def check_key_template(template: str) -> list[str]:
     """Return what is wrong with a key template; an empty list when nothing is."""
     try:
-        key = template.format(**dict.fromkeys(KEY_FIELDS, "x"))
-    except (KeyError, IndexError, ValueError):
+        parts = list(Formatter().parse(template))
+    except ValueError:
+        parts = [("", "", "", None)]
+    # Only bare names and no escaped braces: anything else would give a key that files cannot spell.
+    if (
+        "{{" in template
+        or "}}" in template
+        or any(name is not None and (name not in KEY_FIELDS or form or change) for _, name, form, change in parts)
+    ):
         return [f"`target.key` may only use the fields {', '.join(KEY_FIELDS)}: {template}"]
+    key = template.format(**dict.fromkeys(KEY_FIELDS, "x"))
     if key.startswith("/") or key.endswith("/") or "//" in key or ".." in key.split("/"):
         return [f"`target.key` must not start or end with a slash, nor hold // or ..: {template}"]
     if "{state}" not in template and not ("{stack}" in template and "{environment}" in template):

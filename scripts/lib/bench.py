@@ -142,7 +142,9 @@ def _clean_up(lab: Lab) -> None:
         client.delete_object(Bucket="tofu-state", Key=f"bare/{name}")
         client.delete_object(Bucket="tofu-state", Key=f"bare/{name}.tflock")
         headers = {"PRIVATE-TOKEN": lab.environment["GITLAB_TOKEN"]}
-        requests.delete(f"{lab.states_url}/{name}/lock", json={"ID": name}, headers=headers).raise_for_status()
+        requests.delete(
+            f"{lab.states_url}/{name}/lock", json={"ID": name}, headers=headers, timeout=30
+        ).raise_for_status()
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(remove, lab.names))

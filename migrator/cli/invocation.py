@@ -35,7 +35,7 @@ class Invocation:
         if self.repo is None:
             return discover_root(Path.cwd())
         if not self.repo.is_dir():
-            raise UsageError(f"{self.repo} is not a directory", hint="migrator --repo DIR ...")
+            raise UsageError(f"{self.repo} is not a directory", where="--repo", hint="migrator --repo DIR ...")
         return self.repo.resolve()
 
     @property

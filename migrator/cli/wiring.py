@@ -110,9 +110,7 @@ def probe(target: S3Target, prefix: str) -> TargetProbe:
     return probe_target(target, prefix=prefix, new_id=new_id, clock=lambda: datetime.now(UTC))
 
 
-def build_ports(
-    plan: Plan, run: RunDirectory, tree: RepositoryTree, secrets: Secrets, invocation: Invocation
-) -> Ports:
+def build_ports(plan: Plan, run: RunDirectory, tree: RepositoryTree, secrets: Secrets, invocation: Invocation) -> Ports:
     """Return the world of a run."""
     return Ports(
         source=build_source(plan.source, secrets.token),
@@ -168,7 +166,8 @@ def check_tofu(configured: str, environment: Mapping[str, str]) -> str:
     program = find_tofu(configured, environment)
     if program is None:
         raise ConfigurationError(
-            f"the proof by plan needs {configured}, which is not on PATH",
+            f"the proof by plan needs {configured}, which was not found",
+            where="migrator.toml, [tools] tofu; then TOFU and PATH",
             now="nothing was touched",
             hint='install OpenTofu >= 1.10, or set TOFU, or weaken the proof: [proof] plan = "off"',
         )
@@ -178,6 +177,7 @@ def check_tofu(configured: str, environment: Mapping[str, str]) -> str:
         found = version[0] if version else "no version"
         raise ConfigurationError(
             f"{program} is {found}; the lock of the s3 backend (use_lockfile) needs 1.10 or newer",
+            where=program,
             now="nothing was touched",
             hint="install OpenTofu >= 1.10, or name another program in [tools] tofu",
         )

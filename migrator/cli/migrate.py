@@ -50,6 +50,8 @@ def migrate(
         _show_steps(invocation, decoded)
         return
     existing = _find_unfinished(invocation, digest)
+    if existing is not None:
+        _check_goes_forward(existing)
     _check_fresh(decoded, tree, existing)
     if existing is not None and existing.read_view().outcome == Phase.MIGRATED:
         invocation.output.say("this plan was carried out already\nnext: migrator verify")
@@ -112,6 +114,16 @@ def _find_unfinished(invocation: Invocation, digest: str) -> RunDirectory | None
     return same
 
 
+def _check_goes_forward(run: RunDirectory) -> None:
+    if run.read_view().rolling_back:
+        raise RefusedError(
+            f"run {run.run_id} is being rolled back",
+            where=str(run.path),
+            now="this command did nothing",
+            hint="migrator rollback",
+        )
+
+
 def _check_fresh(plan: Plan, tree: RepositoryTree, existing: RunDirectory | None) -> None:
     def digest_at(path: str) -> str | None:
         return tree.sha256(path) if (tree.root / path).is_file() else None
@@ -150,12 +162,13 @@ def _work(working: Working, until: Phase) -> Phase:
             run.record(RecordKind.RUN, begin)
         resumed = " (resumed)" if run.view.steps else ""
         output.say(f"run {working.directory.run_id}{resumed}")
+        # An earlier attempt may have stopped because of a file that has been corrected since.
+        working.remove_proof_copies()
         try:
             return carry_out(working.plan, run, until=until)
         finally:
-            clean = getattr(run.ports.prover, "clean", None)
-            if clean is not None and Phase.PROVEN in run.view.barriers:
-                clean()
+            if Phase.PROVEN in run.view.barriers:
+                working.remove_proof_copies()
 
 
 def _show_end(working: Working, reached: Phase) -> None:

@@ -50,6 +50,7 @@ def rollback(
     with invocation.home.locked(), working.open_run() as opened:
         invocation.output.say(f"rolling back run {working.directory.run_id}")
         carried = take_back(working.plan, opened)
+        working.remove_proof_copies()
     invocation.output.show(
         "",
         *build_carried_report(carried),

@@ -1,6 +1,7 @@
 """What migrate, verify, rollback and finalize share: a plan, its run, credentials, and an open journal."""
 
 import re
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -71,6 +72,10 @@ class Working:
         path = self.directory.path / "plan.json"
         shown = path.relative_to(self.tree.root) if path.is_relative_to(self.tree.root) else path
         return command if same else re.sub(r"migrator migrate(?= |$|;|,)", f"migrator migrate {shown}", command)
+
+    def remove_proof_copies(self) -> None:
+        """Remove what the proof works on: copies of files as they were then, and plans, which hold secrets."""
+        shutil.rmtree(self.directory.path / "scratch", ignore_errors=True)
 
     @contextmanager
     def open_run(self) -> Iterator[Run]:

@@ -11,7 +11,11 @@ from tests.support.programs import require_program
 from tests.support.s3_servers import S3Server, start_minio, start_moto, start_rustfs
 
 PROGRAMS = {"minio": start_minio, "rustfs": start_rustfs}
-CLIENTS = {"tofu-1.12": ("tofu", "TOFU"), "tofu-1.10": ("tofu-1.10", "TOFU_1_10"), "terraform": ("terraform", "TERRAFORM")}
+CLIENTS = {
+    "tofu-1.12": ("tofu", "TOFU"),
+    "tofu-1.10": ("tofu-1.10", "TOFU_1_10"),
+    "terraform": ("terraform", "TERRAFORM"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

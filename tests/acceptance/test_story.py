@@ -17,13 +17,15 @@ from tests.support.s3_servers import S3Server
 PAIRS = [("moto", "tofu-1.12"), ("minio", "tofu-1.12"), ("minio", "tofu-1.10")]
 if wants_rustfs():
     PAIRS.append(("rustfs", "tofu-1.12"))
-SOMEBODY = {"ID": "6f8a1f3e-0000-4000-8000-000000000001", "Operation": "OperationTypeApply", "Who": "somebody@elsewhere"}
+SOMEBODY = {
+    "ID": "6f8a1f3e-0000-4000-8000-000000000001",
+    "Operation": "OperationTypeApply",
+    "Who": "somebody@elsewhere",
+}
 
 
 @pytest.fixture(params=PAIRS, ids="-".join)
-def lab(
-    request: pytest.FixtureRequest, find_server: Callable[[str], S3Server], make_lab: Callable[..., Lab]
-) -> Lab:
+def lab(request: pytest.FixtureRequest, find_server: Callable[[str], S3Server], make_lab: Callable[..., Lab]) -> Lab:
     server, client = request.param
     return make_lab(find_server(server), client)
 
@@ -56,7 +58,9 @@ def _check_reports(lab: Lab) -> None:
     status = lab.migrator("status", "--json").document()
     assert status["phase"] == "migrated"
     assert {state["name"]: state["serial"] for state in status["states"]} == lab.gitlab.serials()
-    assert {(s["authority"], s["source_lock"], s["target_lock"]) for s in status["states"]} == {("target", "held", "free")}
+    assert {(s["authority"], s["source_lock"], s["target_lock"]) for s in status["states"]} == {
+        ("target", "held", "free")
+    }
     plans = lab.repository / ".migrator" / "plan.json"
     lineages = {state["name"]: state["lineage"] for state in json.loads(plans.read_bytes())["states"]}
     assert lineages == {name: json.loads(data)["lineage"] for name, data in lab.documents().items()}
@@ -74,7 +78,9 @@ def _check_every_entry_point(lab: Lab) -> None:
         if (directory / "Justfile").exists():
             initialized = lab.run(["just", "init"], directory=directory, credentials="target")
             assert 'configured the backend "s3"' in initialized.out
-            lab.tofu(f"{stack}-dev", "plan", "-detailed-exitcode", *lab.plan_flags(f"{stack}-dev"), credentials="target")
+            lab.tofu(
+                f"{stack}-dev", "plan", "-detailed-exitcode", *lab.plan_flags(f"{stack}-dev"), credentials="target"
+            )
     assert lab.documents() == lab.newest()
     assert lab.target_locks() == []
 
@@ -138,7 +144,9 @@ def test_rolling_back_at_once_leaves_no_trace(lab: Lab) -> None:
     lab.check_untouched()
     status = lab.migrator("status", "--json").document()
     assert status["phase"] == "rolled-back"
-    assert {(s["authority"], s["source_lock"], s["target_lock"]) for s in status["states"]} == {("source", "free", "free")}
+    assert {(s["authority"], s["source_lock"], s["target_lock"]) for s in status["states"]} == {
+        ("source", "free", "free")
+    }
     lab.migrator("verify")
     for state in ("attic-dev", "gitlab-runners-prod", "arc-runners-dev"):
         lab.check_empty_plan(state, credentials="source")
@@ -147,7 +155,10 @@ def test_rolling_back_at_once_leaves_no_trace(lab: Lab) -> None:
 
 
 # What is applied at the target between migration and rollback: file of variables and its content, by state.
-CHANGES = {"attic-dev": ("dev.tfvars", "retention_days = 21\n"), "runner-dashboard-dev": ("dev.tfvars", 'title = "Neu"\n')}
+CHANGES = {
+    "attic-dev": ("dev.tfvars", "retention_days = 21\n"),
+    "runner-dashboard-dev": ("dev.tfvars", 'title = "Neu"\n'),
+}
 
 
 def test_what_was_applied_at_the_target_is_carried_back_and_can_move_again(lab: Lab) -> None:

@@ -25,6 +25,8 @@ from migrator.settings import Settings
 
 # Blockers that an operator may take upon himself, with a reason that the plan keeps. The others have no safe override.
 ACKNOWLEDGEABLE = frozenset({"unsafe-target", "refused-file"})
+_HCL = (".tf", ".tofu", ".tf.json", ".tofu.json")
+LONGEST_KEY = 1024  # bytes, of S3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +78,7 @@ def build_plan(facts: Facts) -> Plan:
     groups = build_cut_over_groups(facts.inventory.references)
     rewriting = _build_rewriting(facts)
     blockers = [
+        *_check_parsable(facts),
         *facts.bound.blockers,
         *_check_states(facts, states),
         *_check_selection(facts, groups),
@@ -167,7 +170,17 @@ def _build_rewriting(facts: Facts) -> Rewriting:
     created = build_backend_files(
         facts.bound.states, lambda state: build_key(facts.settings, facts.project, state), coordinates
     )
-    return Rewriting(files=created + rewriting.files, reports=rewriting.reports, blockers=rewriting.blockers)
+    occupied = tuple(
+        Finding(
+            code="occupied-file",
+            where=file.path,
+            message="style partial creates this file, and the repository has one of this name",
+            hint="rename it, or use style inline",
+        )
+        for file in created
+        if facts.texts(file.path) is not None
+    )
+    return Rewriting(files=created + rewriting.files, reports=rewriting.reports, blockers=rewriting.blockers + occupied)
 
 
 def _is_selected(facts: Facts, reference: Reference) -> bool:
@@ -177,18 +190,32 @@ def _is_selected(facts: Facts, reference: Reference) -> bool:
     return bool(reference.stacks) and set(reference.stacks) <= set(facts.selected)
 
 
+def _check_parsable(facts: Facts) -> list[Finding]:
+    """A stack whose backend cannot be read has no known state: what else the files say about it is guesswork."""
+    return [
+        Finding(
+            code="unparsable-file",
+            where=str(reference.place),
+            message=f"this names the source, and the file {reference.reason}",
+            hint="correct the file, then: migrator plan",
+        )
+        for reference in facts.inventory.references
+        if reference.place.path.endswith(_HCL) and reference.reason.startswith("cannot be parsed")
+    ]
+
+
 def _check_states(facts: Facts, states: Sequence[PlannedState]) -> list[Finding]:
     blockers = [state.observed.problem for state in facts.bound.states if state.observed.problem]
-    for state in facts.bound.states:
-        if state.observed.locked_by:
-            blockers.append(
-                Finding(
-                    code="held-lock",
-                    where=state.observed.name,
-                    message=f"locked at the source by {state.observed.locked_by}",
-                    hint="wait until that operation ends; migrator never forces a lock",
-                )
-            )
+    blockers += [
+        Finding(
+            code="held-lock",
+            where=state.observed.name,
+            message=f"locked at the source by {state.observed.locked_by}",
+            hint="wait until that operation ends; migrator never forces a lock",
+        )
+        for state in facts.bound.states
+        if state.observed.locked_by
+    ]
     shared = Counter(state.key for state in states)
     for planned in states:
         blockers += _check_key(planned, facts.keys.get(planned.key), shared[planned.key])
@@ -197,6 +224,15 @@ def _check_states(facts: Facts, states: Sequence[PlannedState]) -> list[Finding]
 
 def _check_key(state: PlannedState, there: ObservedKey | None, claims: int) -> list[Finding]:
     blockers = []
+    if problem := find_key_problem(state.key):
+        blockers.append(
+            Finding(
+                code="unsafe-key",
+                where=f"{state.name}, key {state.key}",
+                message=f"the key {problem}, which stores, clients and files understand differently",
+                hint="exclude the state with a reason, or rename it at the source, or choose another target.key",
+            )
+        )
     if claims > 1:
         blockers.append(
             Finding(
@@ -225,6 +261,18 @@ def _check_key(state: PlannedState, there: ObservedKey | None, claims: int) -> l
             )
         )
     return blockers
+
+
+def find_key_problem(key: str) -> str | None:
+    """Return what makes an object key dangerous, None when nothing does."""
+    parts = key.split("/")
+    if "" in parts or "." in parts or ".." in parts:
+        return "has an empty segment, . or .."
+    if key.endswith(".tflock"):
+        return "ends in .tflock, the name of a lock"
+    if not key.isprintable() or set(key) & set("\"'`\\$"):
+        return "holds a control character, quote, backslash or $"
+    return "is longer than 1024 bytes" if len(key.encode()) + len(".tflock") > LONGEST_KEY else None
 
 
 def _check_selection(facts: Facts, groups: Sequence[CutOverGroup]) -> list[Finding]:

@@ -43,7 +43,11 @@ def build_rewriting(
     files: list[PlannedFile] = []
     blockers: list[Finding] = []
     for path, found in sorted(by_path.items()):
-        file, reported, blocker = _rewrite(path, found, texts(path) or "", target)
+        text = texts(path)
+        if text is None:
+            blockers.append(_refuse(path, "it cannot be read as text any more"))
+            continue
+        file, reported, blocker = _rewrite(path, found, text, target)
         files += [file] if file else []
         blockers += [blocker] if blocker else []
         reports += reported

@@ -22,7 +22,6 @@ _CERTAIN = re.compile(
     | GitLab\s+(?:[Cc]ontainer\s+)?(?:stores|keeps|holds|manages)\s+(?:the\s+)?(?:{_PRODUCT}\s+)?state
     | /terraform/state/
     | -backend-config=?[ "']*(?:address|lock_address|unlock_address|lock_method|unlock_method|username|password)\b
-    | -backend-config=?[ "']*[\w./-]*backend[\w.-]*\.(?:hcl|conf)\b
     """,
     re.VERBOSE | re.IGNORECASE,
 )
@@ -32,11 +31,21 @@ _POSSIBLE = re.compile(
     rf"{_GITLAB}[^.\n]{{0,80}}?{_STATE_WORD}|{_STATE_WORD}[^.\n]{{0,80}}?{_GITLAB}|CI_JOB_TOKEN[^.\n]{{0,80}}?{_STATE_WORD}",
     re.IGNORECASE,
 )
+_MEANT = re.compile(
+    # Claims without any name of the source, which a change of authority still makes wrong.
+    r"\bisolat\w+\b.{0,80}\bstates?\b|\bstates?\b.{0,80}\bisolat|\bproject permissions\b|\bbackend project\b"
+    r"|\btoken\b.{0,60}\bstates?\b|\bstates?\b.{0,60}\btoken\b|\bno S3 variables\b|\block (?:and unlock )?address"
+    r"|\bstate storage\b|`/lock`|\bgitlab\.[\w.-]+.{0,60}\bstates?\b|\bstates?\b.{0,60}\b(?:with)?in (?:a|the|its) project\b"
+    r"|\b(?:its|their|your) own project\b.{0,40}\bstates?\b|\baddress\b.{0,60}\bproject\b.{0,40}\binit"
+    r"|\bGitLab project\b.{0,80}\b(?:Maintainer|Developer)\b"
+    r"|\b(?:plans?|init|backend|tofu|OpenTofu|Terraform)\b.{0,200}\bGitLab (?:access )?token\b",
+    re.IGNORECASE,
+)
 # Words around a certain claim that are then about the source too; alone they prove nothing.
 _ACCOMPANYING = re.compile(
     r"""
       \bCI_JOB_TOKEN\b | \bgitlab-ci-token\b | \bglpat- | \bjob\s+token\b | \bapi`?\s+scope\b
-    | \b(?:personal|project|group)[ _]access[ _]token | \baddress\b[^.\n]{0,60}\b(?:GITLAB_|CI_[A-Z]|project\b) | \bGitLab\b | \baddress\s+of\s+the\s+state\b
+    | \b(?:personal|project|group)[ _]access[ _]token | \baddress\b[^.\n]{0,60}\b(?:GITLAB_|CI_[A-Z]|project\b) | (?<![-\w])GitLab(?![-\w]) | \baddress\s+of\s+the\s+state\b
     | \b(?:settings|values|configuration|arguments)\b[^.\n]*\b(?:environment|command\ line|outside)\b
     | \bblock\b[^.\n]{0,30}\bempty\b | \bempty\b[^.\n]{0,30}\bblock\b
     """,
@@ -52,6 +61,11 @@ def names_source(text: str) -> bool:
 def may_name_source(text: str) -> bool:
     """Tell whether ``text`` may be about state in GitLab; a person has to read it."""
     return _POSSIBLE.search(_joined(text)) is not None
+
+
+def may_be_meant(text: str) -> bool:
+    """Tell whether a sentence may be about the source without naming it; a person has to read it."""
+    return _MEANT.search(text) is not None
 
 
 def accompanies_source(text: str) -> bool:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from migrator.rewrite.claims import comment_groups, may_name_source, names_source
+from migrator.rewrite.claims import comment_groups
+from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.locate_shell import locate_shell
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
@@ -55,18 +56,11 @@ def _locate_run(text: str, run: Span) -> Located:
 
 
 def _locate_comment(text: str, group: Span, runs: list[Span]) -> Iterator[Located]:
-    """Yield the part of a comment group that no run of variables takes."""
+    """Yield what the parts of a comment say that no run of variables takes."""
     start = group.start
     for run in [*(one for one in runs if one.start < group.end and group.start < one.end), Span(group.end, group.end)]:
         piece = Span(start, max(start, min(run.start, group.end)))
         start = max(run.end, start)
-        comment = piece.of(text).rstrip()
-        certain = names_source(comment)
-        if certain or may_name_source(comment):
-            yield Located(
-                kind=ReferenceKind.BACKEND_COMMENT,
-                span=Span(piece.start, piece.start + len(comment)),
-                disposition=Disposition.REWRITE if certain else Disposition.REPORT,
-                reason="comment about state in GitLab" if certain else "comment that may be about state in GitLab",
-                detail={"language": "dotenv"},
-            )
+        piece = Span(piece.start, piece.start + len(piece.of(text).rstrip()))
+        if piece.start < piece.end:
+            yield from locate_comment(text, piece, language="dotenv")

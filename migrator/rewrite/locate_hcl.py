@@ -11,9 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 from migrator.rewrite.address import read_address
-from migrator.rewrite.claims import comment_groups, may_name_source, names_source
+from migrator.rewrite.claims import comment_groups, names_source
 from migrator.rewrite.hcl_json import JsonBackend, is_json, read_json_backends
 from migrator.rewrite.http_arguments import HTTP_ARGUMENTS
+from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
@@ -134,10 +135,10 @@ def locate_hcl(text: str) -> tuple[Located, ...]:
     comments += [Span(*found.span("comment")) for found in _BLOCK_COMMENT.finditer(text)]
     comments += [Span(*found.span("comment")) for end in taken if (found := _TRAILING_COMMENT.match(text, end.end))]
     for group in sorted(set(comments)):
-        one = _locate_comment(group, text, taken)
-        if one is not None:
-            located.append(one)
-            taken.append(one.span)
+        if not any(span.start < group.end and group.start < span.end for span in taken):
+            claims = list(locate_comment(text, group, language="hcl"))
+            located += claims
+            taken += [one.span for one in claims]
     located += _locate_rest(text, [*taken, *comments])
     return tuple(sorted(located, key=lambda one: one.span))
 
@@ -304,24 +305,3 @@ def _locate_remote_state(one: RemoteState) -> Located:
         state=state,
         detail=detail,
     )
-
-
-def _locate_comment(group: Span, text: str, taken: list[Span]) -> Located | None:
-    comment = group.of(text)
-    inside = any(span.start < group.end and group.start < span.end for span in taken)
-    certain = names_source(comment) or _describes_empty_block(comment, text, group)
-    if inside or not (certain or may_name_source(comment)):
-        return None
-    return Located(
-        kind=ReferenceKind.BACKEND_COMMENT,
-        span=group,
-        disposition=Disposition.REWRITE if certain else Disposition.REPORT,
-        reason="comment about state in GitLab" if certain else "comment that may be about state in GitLab",
-        detail={"language": "hcl"},
-    )
-
-
-def _describes_empty_block(comment: str, text: str, group: Span) -> bool:
-    """Tell whether a comment right above an http block says that its settings come from outside."""
-    above = re.match(r"\s*backend\s+\"?http\"?\s*\{", text[group.end :]) is not None
-    return above and re.search(r"\b(?:environment|command line|-backend-config|outside)\b", comment) is not None

@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from migrator.rewrite.claims import comment_groups, may_name_source, names_source
+from migrator.rewrite.claims import comment_groups, names_source
 from migrator.rewrite.just_file import Assignment, Dependency, JustFile, Recipe, read_just
+from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.locate_shell import locate_shell, mask_just
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
@@ -33,7 +34,7 @@ def locate_just(text: str) -> tuple[Located, ...]:
     bodies = [recipe.body_span for recipe in file.recipes]
     for group in comment_groups(text):
         if not any(body.start <= group.start < body.end for body in bodies):
-            located += _locate_comment(text, group)
+            located += locate_comment(text, group, language="just")
     located += _locate_settings(text, file, located)
     return tuple(sorted(located, key=lambda one: one.span))
 
@@ -74,19 +75,6 @@ def _report_body(text: str, recipe: Recipe) -> Iterator[Located]:
             span=recipe.body_span,
             disposition=Disposition.REPORT,
             reason=f"a recipe that no shell runs ({recipe.shebang or 'set shell'}) names the source",
-            detail={"language": "just"},
-        )
-
-
-def _locate_comment(text: str, group: Span) -> Iterator[Located]:
-    comment = group.of(text)
-    certain = names_source(comment)
-    if certain or may_name_source(comment):
-        yield Located(
-            kind=ReferenceKind.BACKEND_COMMENT,
-            span=group,
-            disposition=Disposition.REWRITE if certain else Disposition.REPORT,
-            reason="comment about state in GitLab" if certain else "comment that may be about state in GitLab",
             detail={"language": "just"},
         )
 

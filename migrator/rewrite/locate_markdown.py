@@ -12,14 +12,16 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from migrator.rewrite.claims import accompanies_source, may_name_source, names_source
+from migrator.rewrite.claims import accompanies_source, may_be_meant, may_name_source, names_source
 from migrator.rewrite.embedded import decode_scalar, embed
+from migrator.rewrite.locate_comments import ANY_TARGET, describe_unknown
 from migrator.rewrite.locate_dotenv import locate_dotenv
 from migrator.rewrite.locate_just import locate_just
 from migrator.rewrite.locate_shell import locate_shell
-from migrator.rewrite.locate_text import locate_traces, may_be_meant, settle
-from migrator.rewrite.reference import Disposition, Located, ReferenceKind, TargetCoordinates
-from migrator.rewrite.replacements.prose import build_cells, build_proposal, build_sentence, split_row
+from migrator.rewrite.locate_text import locate_traces, settle
+from migrator.rewrite.reference import Disposition, Located, ReferenceKind
+from migrator.rewrite.replacements.claims import build_sentence
+from migrator.rewrite.replacements.prose import build_cells, split_row
 from migrator.rewrite.replacements.sentences import find_sentence
 from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
@@ -45,10 +47,6 @@ _LIKELY_SHELL = re.compile(r"^\s*(?:\$ )?(?:export |tofu |terraform |glab |curl 
 _UNKNOWN_STATE = "<state>"  # lets the shell locator see what depends on variables set elsewhere; never written
 _SHELL = frozenset({"bash", "sh", "shell", "zsh", "ksh", "fish", "envrc"})
 _CONSOLE = frozenset({"console", "shell-session", "shellsession", "terminal", "session"})
-# Where the words of a rewritten sentence do not depend on the target, any target tells whether it can be rewritten.
-_ANY_TARGET = TargetCoordinates(
-    endpoint="ENDPOINT", bucket="BUCKET", region="REGION", key="{state}", path_style=True, style="inline"
-)
 
 
 def locate_markdown(text: str) -> tuple[Located, ...]:
@@ -188,7 +186,7 @@ class _Document:
             span = Span(offsets[one.start], offsets[max(stop, one.start + 1) - 1] + 1)
             found = list(self._locate_sentence(sentence.rstrip(), span, lines=(first, last), certain=certain))
             if not found and about_state and _TOKEN_OF_SOURCE.search(sentence):
-                if find_sentence(sentence.rstrip(), _ANY_TARGET) is not None:
+                if find_sentence(sentence.rstrip(), ANY_TARGET, tick="`") is not None:
                     reason = "tells to create the credentials of the source"
                     yield self._prose(span, Disposition.REWRITE, reason, (first, last))
                     continue
@@ -200,12 +198,11 @@ class _Document:
         self, sentence: str, span: Span, *, lines: tuple[int, int], certain: bool
     ) -> Iterator[Located]:
         if names_source(sentence):
-            if build_sentence(sentence, _ANY_TARGET) is not None:
+            if build_sentence(sentence, ANY_TARGET, tick="`") is not None:
                 yield self._prose(span, Disposition.REWRITE, "says that state is in GitLab or how it is reached", lines)
                 return
-            proposal = build_proposal(sentence, _ANY_TARGET).replace("BUCKET", "<bucket>")
-            reason = f'says that state is in GitLab, in words that no rule knows; proposal: "{proposal}"'
-        elif certain and find_sentence(sentence, _ANY_TARGET) is not None:
+            reason = describe_unknown([sentence], what="sentence", tick="`")
+        elif certain and find_sentence(sentence, ANY_TARGET, tick="`") is not None:
             yield self._prose(span, Disposition.REWRITE, "says how the source is reached", lines)
             return
         elif certain and accompanies_source(sentence):
@@ -299,7 +296,7 @@ def _row_action(cells: list[str], header: str) -> tuple[str, str]:
         return ("credentials" if variable["name"] == "PASSWORD" else "remove"), ""
     joined = " | ".join(cells)
     if any(names_source(cell) for cell in cells):
-        if build_cells(cells, _ANY_TARGET) is not None:
+        if build_cells(cells, ANY_TARGET) is not None:
             return "claims", ""
         return "keep", "a row that says that state is in GitLab, in words that no rule knows"
     mentions = re.search(r"\bstates?\b", joined, re.IGNORECASE) is not None

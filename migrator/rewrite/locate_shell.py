@@ -11,10 +11,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from migrator.rewrite.claims import names_source
+from migrator.rewrite.locate_comments import ANY_TARGET, describe_unknown, locate_comment
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
+from migrator.rewrite.replacements.messages import build_message
+from migrator.rewrite.replacements.wording import CannotReplaceError
 from migrator.rewrite.shell_api import locate_api_calls
 from migrator.rewrite.shell_credentials import locate_credential_checks
-from migrator.rewrite.shell_environment import MESSAGE, locate_exports, locate_reads
+from migrator.rewrite.shell_environment import MESSAGE, locate_exports, locate_reads, locate_written_example
 from migrator.rewrite.shell_init import locate_inits
 from migrator.rewrite.shell_scope import Scope, read_scope
 from migrator.rewrite.shell_source import Mask, ShellSource, mask_expressions, mask_just, mask_nothing
@@ -110,32 +113,77 @@ def _without_overlaps(found: Iterable[Located]) -> list[Located]:
 
 def _locate_words(scope: Scope, taken: Sequence[Span]) -> Iterator[Located]:
     """Yield comments and messages that name the source."""
-    words = [(node, scope.source.span(node)) for node in scope.source.nodes() if _kind_of_words(scope, node)]
+    for group in _comments(scope):
+        if not any(_overlap(one, group) for one in taken):
+            yield from locate_comment(scope.source.whole, group, language="shell")
+    words = [(node, scope.source.span(node)) for node in scope.source.nodes() if _is_message(scope, node)]
     free = [(node, span) for node, span in words if not any(_overlap(one, span) for one in taken)]
     certain = [span for _, span in free if names_source(span.of(scope.source.whole))]
     near = {scope.line_of(one.start) for one in (*taken, *certain)}
     for node, span in free:
-        text = span.of(scope.source.whole)
         line = scope.line_of(span.start)
-        beside = _TOKEN.search(text) is not None and any(abs(line - one) <= _NEAR for one in near)
-        kind = _kind_of_words(scope, node)
-        if kind is None or not (span in certain or beside):
+        beside = _TOKEN.search(span.of(scope.source.whole)) is not None and any(
+            abs(line - one) <= _NEAR for one in near
+        )
+        if span in certain or beside:
+            yield _locate_message(scope, node, span)
+
+
+def _comments(scope: Scope) -> Iterator[Span]:
+    """Yield comments: those of adjacent lines as one, one behind code by itself."""
+    whole = scope.source.whole
+    held: Span | None = None
+    for node in scope.source.nodes():
+        span = scope.source.span(node)
+        if node.type != "comment" or span.of(whole).startswith("#!"):
             continue
-        unknown = "terraform/state" in text or "$" in re.sub(r"\$\{?(?!TF_HTTP)\w+\}?", "", text)
-        problem = "text with an address or a variable of the http backend" if unknown else None
-        yield scope.locate(kind, span, reason="text that names state in GitLab", problem=problem, node=node)
+        span = Span(span.start, span.start + len(span.of(whole).rstrip()))
+        whole_line = not whole[
+            max(whole.rfind("\n", 0, span.start) + 1, scope.source.region.start) : span.start
+        ].strip()
+        if held is not None and whole_line and re.fullmatch(r"[ \t]*\r?\n[ \t]*", whole[held.end : span.start]):
+            held = Span(held.start, span.end)
+            continue
+        if held is not None:
+            yield held
+        held = span if whole_line else None
+        if not whole_line:
+            yield span
+    if held is not None:
+        yield held
+
+
+def _locate_message(scope: Scope, node: "Node", span: Span) -> Located:
+    text = span.of(scope.source.whole)
+    kind, problem = ReferenceKind.PROSE, None
+    if re.match(r"[\"']?(?:export\s+)?TF_HTTP_\w+=", text) and _goes_to_file(node):
+        example = locate_written_example(scope, node)
+        if example is not None:
+            return example
+        kind, problem = ReferenceKind.ENVIRONMENT_EXPORT, "writes a variable of the http backend into a file"
+    elif "terraform/state" in text or "$" in re.sub(r"\$\{?(?!TF_HTTP)\w+\}?", "", text):
+        problem = "text with an address or a variable of the http backend"
+    else:
+        try:
+            build_message(text, ANY_TARGET)
+        except CannotReplaceError:
+            problem = describe_unknown([text.strip("\"'")], what="message")
+    return scope.locate(kind, span, reason="text that names state in GitLab", problem=problem, node=node)
+
+
+def _goes_to_file(node: "Node") -> bool:
+    """Tell whether a message is written to a file or given to another command."""
+    command = node.parent
+    around = command.parent if command is not None else None
+    return around is not None and around.type in {"redirected_statement", "pipeline"}
 
 
 def _overlap(one: Span, other: Span) -> bool:
     return one.start < other.end and other.start < one.end
 
 
-def _kind_of_words(scope: Scope, node: "Node") -> ReferenceKind | None:
-    if node.type == "comment":
-        return None if scope.source.text(node).startswith("#!") else ReferenceKind.BACKEND_COMMENT
-    if node.type in {"string", "raw_string", "concatenation"} and _is_argument_of_message(scope, node):
-        return ReferenceKind.PROSE
-    return None
+def _is_message(scope: Scope, node: "Node") -> bool:
+    return node.type in {"string", "raw_string", "concatenation"} and _is_argument_of_message(scope, node)
 
 
 def _is_argument_of_message(scope: Scope, node: "Node") -> bool:

@@ -8,22 +8,13 @@ import re
 from collections.abc import Iterable, Iterator
 
 from migrator.rewrite.address import read_address
-from migrator.rewrite.claims import comment_groups, may_name_source, names_source
+from migrator.rewrite.claims import comment_groups, names_source
+from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 
 _MARKS = re.compile(r"TF_HTTP_|/terraform/state\b|gitlab|http[ -]backend|backend[ -]\"http", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"[^\s][^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
-_MEANT = re.compile(
-    # Claims without any name of the source, which a change of authority still makes wrong.
-    r"\bisolat\w+\b.{0,80}\bstates?\b|\bstates?\b.{0,80}\bisolat|\bproject permissions\b|\bbackend project\b"
-    r"|\btoken\b.{0,60}\bstates?\b|\bstates?\b.{0,60}\btoken\b|\bno S3 variables\b|\block (?:and unlock )?address"
-    r"|\bstate storage\b|`/lock`|\bgitlab\.[\w.-]+.{0,60}\bstates?\b|\bstates?\b.{0,60}\b(?:with)?in (?:a|the|its) project\b"
-    r"|\b(?:its|their|your) own project\b.{0,40}\bstates?\b|\baddress\b.{0,60}\bproject\b.{0,40}\binit"
-    r"|\bGitLab project\b.{0,80}\b(?:Maintainer|Developer)\b"
-    r"|\b(?:plans?|init|backend|tofu|OpenTofu|Terraform)\b.{0,200}\bGitLab (?:access )?token\b",
-    re.IGNORECASE,
-)
 _TRACE = re.compile(r"TF_HTTP_\w*|/terraform/state(?:/|\b)")
 _END_OF_ADDRESS = re.compile(r"[\s\"'`)\],;]|\.(?:\s|$)")
 
@@ -32,7 +23,8 @@ def locate_text(text: str) -> tuple[Located, ...]:
     """Return the references in a text of unknown format, in order of position. Never raises."""
     if not _MARKS.search(text):
         return ()
-    found = [located for mark in ("#", "//") for located in locate_comments(text, comment_groups(text, mark))]
+    groups = [group for mark in ("#", "//") for group in comment_groups(text, mark)]
+    found = [located for group in groups for located in locate_comment(text, group, language="yaml")]
     found += _locate_prose(text, found)
     return settle([*found, *locate_traces(text, found)])
 
@@ -48,26 +40,6 @@ def _locate_prose(text: str, found: list[Located]) -> list[Located]:
         if not taken and not _TRACE.search(paragraph.group()) and names_source(paragraph.group()):
             reports.append(_located(ReferenceKind.PROSE, span, Disposition.REPORT, reason))
     return reports
-
-
-def locate_comments(text: str, groups: Iterable[Span]) -> Iterator[Located]:
-    """Yield the comment groups that say where state lives, or may say it; ``detail`` makes them YAML's business.
-
-    Comments of all formats that begin a line with a mark are replaced alike.
-    """
-    for span in groups:
-        comment = span.of(text)
-        if names_source(comment):
-            reason = "a comment that says where state lives or how it is reached"
-            yield _located(ReferenceKind.BACKEND_COMMENT, span, Disposition.REWRITE, reason)
-        elif may_name_source(comment) or may_be_meant(re.sub(r"\s*\n\s*[#/]+\s*", " ", comment)):
-            reason = "a comment that may be about state in GitLab: read it"
-            yield _located(ReferenceKind.BACKEND_COMMENT, span, Disposition.REPORT, reason)
-
-
-def may_be_meant(text: str) -> bool:
-    """Tell whether a sentence may be about the source without naming it; a person has to read it."""
-    return _MEANT.search(text) is not None
 
 
 def locate_traces(text: str, found: Iterable[Located]) -> Iterator[Located]:

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from migrator.rewrite.embedded import decode_scalar, embed
+from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.locate_shell import locate_shell, mask_expressions, mask_just, mask_nothing
-from migrator.rewrite.locate_text import locate_comments, locate_traces, settle
+from migrator.rewrite.locate_text import locate_traces, settle
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
@@ -228,19 +229,18 @@ def _hold_back(variables: Iterable[Located], scripts: list[Located], pipeline: P
 
 def _locate_claims(text: str, tree: YamlTree, inactive: list[Located]) -> Iterator[Located]:
     for group in _comment_groups(text, tree):
-        inside = [one.span for one in inactive if group.start <= one.span.start < group.end]
         start = group.start
-        for job in sorted(inside):
-            yield from locate_comments(text, _trimmed(text, Span(start, job.start)))
+        for job in sorted(one.span for one in inactive if group.start <= one.span.start < group.end):
+            yield from _locate_claim(text, Span(start, job.start))
             start = job.end
-        yield from locate_comments(text, _trimmed(text, Span(start, group.end)))
+        yield from _locate_claim(text, Span(start, group.end))
 
 
-def _trimmed(text: str, span: Span) -> list[Span]:
-    """Return the part of a comment group without bare marks around it; nothing when nothing is left."""
+def _locate_claim(text: str, span: Span) -> Iterator[Located]:
     part = span.of(text)
-    content = re.search(r"#[^\n]*[^\s#].*[^\s#]|#[^\n]*[^\s#]", part, re.DOTALL)
-    return [Span(span.start + content.start(), span.start + content.end())] if content else []
+    piece = Span(span.end - len(part.lstrip()), span.start + len(part.rstrip()))
+    if piece.start < piece.end:
+        yield from locate_comment(text, piece, language="yaml")
 
 
 def _comment_groups(text: str, tree: YamlTree) -> list[Span]:

@@ -17,6 +17,10 @@ _NAME = re.compile(r"^(?:export\s+)?TF_HTTP_\w+")
 _PLACEHOLDER = re.compile(
     r"^(?:|glpat-.*|<.*>|\.\.\.|…|x+|your[-_ ].*|changeme|token|secret|REPLACE.*)$", re.IGNORECASE
 )
+_WRITTEN = re.compile(
+    r"echo\s+(?P<quote>[\"']?)(?:export\s+)?TF_HTTP_PASSWORD=(?P<value>[^\"'\s$`]*)(?P=quote)\s*>>\s*[\w./~-]+",
+    re.DOTALL,
+)
 _ABOUT = re.compile(
     r"TF_HTTP|gitlab|backend|state|lock|address|variable|credential|token|tofu|terraform|auth", re.IGNORECASE
 )
@@ -103,6 +107,19 @@ def _locate_run(scope: Scope, run: Sequence["Node"]) -> Iterator[Located]:
     reason = "sets variables of the http backend"
     kind = ReferenceKind.ENVIRONMENT_EXPORT
     yield scope.locate(kind, span, reason=reason, problem=problem, node=first, state=scope.state, detail=detail)
+
+
+def locate_written_example(scope: Scope, message: "Node") -> Located | None:
+    """Return ``echo 'TF_HTTP_PASSWORD=...' >> file``, which shows where the password goes; None for anything else."""
+    command = message.parent
+    around = command.parent if command is not None else None
+    text = scope.source.text(around) if around is not None and is_statement(around) else ""
+    found = _WRITTEN.fullmatch(text)
+    if around is None or found is None or not _PLACEHOLDER.match(found["value"]):
+        return None
+    reason, detail = "shows how to write the password into a file", {"credentials": "written"}
+    span = scope.source.span(around)
+    return scope.locate(ReferenceKind.ENVIRONMENT_EXPORT, span, reason=reason, node=around, detail=detail)
 
 
 def _sets_placeholder(scope: Scope, run: Sequence["Node"]) -> bool:

@@ -1,13 +1,15 @@
-"""The sentences of comments and messages: from state in GitLab to state in the target.
+"""The sentences of comments, messages and documents: from state in GitLab to state in the target.
 
-Phrases are replaced first, so that the author's sentence survives; a sentence that still names the source afterwards is
-replaced as a whole by a standard one. The result never satisfies ``claims.names_source``.
+A sentence is known as a whole (``sentences``), or changed by phrases so that the author's words survive. Either the
+result says everything that is still true, in grammatical words, and nothing about the source, or there is no result:
+then a person writes the sentence. No fact is ever dropped for a standard one.
 """
 
 import re
 
-from migrator.rewrite.claims import accompanies_source, names_source
+from migrator.rewrite.claims import names_source
 from migrator.rewrite.reference import TargetCoordinates
+from migrator.rewrite.replacements.sentences import find_sentence
 from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY
 
 _BOTH = f"{ACCESS_KEY} and {SECRET_KEY}"
@@ -15,18 +17,26 @@ _EITHER = f"{ACCESS_KEY} or {SECRET_KEY}"
 _PRODUCT = r"(?:OpenTofu|Terraform|tofu)"
 _BEARER = r"(?:(?:GitLab|personal|project|group|access|API)\s+)*token(?:\s+\(PAT\))?"
 _SCOPE = r"(?:\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope)?"
+_PASSWORD = r"\bTF_HTTP_PASSWORD(?P<q>['\"`]?)"  # noqa: S105 - a pattern
+_PLURALS = {
+    "is": "are", "was": "were", "has": "have", "needs": "need", "holds": "hold", "contains": "contain",
+    "comes": "come", "gives": "give", "goes": "go", "stays": "stay", "belongs": "belong", "does": "do",
+}  # fmt: skip
 
 # Order matters: longer phrases stand before the words that they contain.
 _PHRASES: tuple[tuple[str, str], ...] = (
     (r"\bTF_HTTP_USERNAME\s*(?:,|and|or|/|&)\s*TF_HTTP_PASSWORD\b", _BOTH),
-    (r"\bTF_HTTP_PASSWORD\s+to\s+(?:an?|your|the)\s+" + _BEARER + _SCOPE, f"{_BOTH} to an S3 access key"),
-    (r"\b(?:an?|your|the)\s+" + _BEARER + _SCOPE + r"\s+(?:in|as|from)\s+TF_HTTP_PASSWORD\b", f"{_BOTH}"),
-    (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+is\s+(not\s+set|unset|not\s+defined|missing|empty)", rf"{_EITHER}\1 is \2"),
-    (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+is\s+", rf"{_BOTH}\1 are "),
-    (r"\bTF_HTTP_PASSWORD(['\"`]?)\s+(needs|has)\s+to\b", rf"{_BOTH}\1 have to"),
+    (rf"{_PASSWORD}\s+to\s+(?:an?|your|the)\s+{_BEARER}{_SCOPE}", rf"{_BOTH}\g<q> to an S3 access key"),
+    (rf"\b(?:an?|your|the)\s+{_BEARER}{_SCOPE}\s+(?:in|as|from)\s+TF_HTTP_PASSWORD\b", _BOTH),
+    (rf"{_PASSWORD}\s+is\s+(not\s+set|unset|not\s+defined|missing|empty)", rf"{_EITHER}\g<q> is \2"),
+    (rf"\bneither\s+{_PASSWORD[2:]}\s+nor\b", f"neither {ACCESS_KEY} nor {SECRET_KEY}\\g<q> nor"),
+    (rf"\bno\s+{_PASSWORD[2:]}", rf"no {_EITHER}\g<q>"),
+    (r"\b(?:an?|the)\s+TF_HTTP_PASSWORD\b(?!\s+(?:environment\s+)?variable)", _BOTH),
+    (rf"{_PASSWORD}(\s+(?:environment\s+)?variable)\b(?!s)", rf"{_BOTH}\g<q>\2s"),
+    *((rf"{_PASSWORD}(\s+)(?:{one})\b", rf"{_BOTH}\g<q>\2{many}") for one, many in _PLURALS.items()),
+    (r"\bthe\s+password\s+comes\s+from\s+TF_HTTP_PASSWORD\b", f"the credentials come from {_BOTH}"),
     (r"\bTF_HTTP_PASSWORD\b", _BOTH),
-    (r"\bTF_HTTP_USERNAME\b", ACCESS_KEY),
-    (r"\bTF_HTTP_\*(?:\s+(?:environment\s+)?variables)?", _BOTH),
+    (r"\bTF_HTTP_\*(?=[^.;]*\b(?:state|backend)\b)", _BOTH),
     (r"\ban?\s+(?:GitLab\s+)?PAT\b" + _SCOPE, "an S3 access key"),
     (r"\ban?\s+" + _BEARER + r"\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope", "an S3 access key"),
     (r"\ban?\s+(?:GitLab\s+)?(?:personal|project|group)\s+access\s+token" + _SCOPE, "an S3 access key"),
@@ -46,7 +56,8 @@ _PHRASES: tuple[tuple[str, str], ...] = (
         r"\b(in|to|on|from|by|with|at|against)\s+GitLab(?:\s+itself)?\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))",
         r"\1 S3",
     ),
-    (r"\baddress, locking\b", "key"),
+    (r"\baddress, locking and credentials are given\b", "key and credentials are given"),
+    (r"\baddress of the state\b", "key of the state"),
     (r"\bGitLab's\s+((?:managed\s+)?(?:state|backend))", r"the S3 \1"),
     (r"\bGitLab((?:\s+(?:OpenTofu|Terraform|remote))*\s+(?:state|backend))\b", r"S3\1"),
     (r"\bGitLab(\s+(?:will|would|can|cannot|refuses|answers|rejects|stores|keeps|holds|manages))\b", r"S3\1"),
@@ -54,59 +65,86 @@ _PHRASES: tuple[tuple[str, str], ...] = (
 )
 _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), text) for pattern, text in _PHRASES)
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z0-9\"'`({<])")
-_CREDENTIAL_WORD = re.compile(
-    r"TF_HTTP_(?:PASSWORD|USERNAME)|token|glpat-|scope|password|authenticat|credential", re.IGNORECASE
+# What a sentence about the target may not say any more, and words that only make sense for one variable.
+_LEFT = re.compile(
+    r"TF_HTTP|(?<![-\w])GitLab(?![-\w])(?!\s+(?:CI|[Rr]unners?|[Pp]ipelines?|[Jj]obs?)\b)|\btokens?\b|\bPATs?\b|\bCI_[A-Z]\w+|GITLAB_|glpat-"
+    r"|\b(?:Maintainer|Developer|Owner)\b|\b(?:Operate|Infrastructure|Settings)\b\W*>|\bTerraform states\b"
+    r"|\bproject(?:'s)?\s+(?:id|ID|permissions?)\b|`?\bapi`?\s+scope|\baddress(?:es)?\b|\b(?:POST|DELETE)\b|\blegacy\b"
+    rf"|{SECRET_KEY}[`'\"]?,?\s+(?:which|that|it|holds?\s+(?:a|the)\s+password)\b|\bboth\s+{ACCESS_KEY}|{ACCESS_KEY}[`'\"]?\s+itself"
+    rf"|\b(?:the|a|one|each|every|this)\s+(?:\w+\s+)?[`'\"]?{ACCESS_KEY}\b(?![^.;:]*\bvariables\b)"
+    rf"|\b(?:two|three|four|five|six|seven|eight|nine|ten|\d+|all|some|most|these|those|other)\s+(?:\w+\s+)?[`'\"]?{ACCESS_KEY}",
+    re.IGNORECASE,
 )
-_LABEL = re.compile(r"^(?P<label>(?:\d+[.)]\s+)?[A-Z][\w /-]{2,30}:\s+)")
-_EMPTY_BLOCK = re.compile(r"\bblock\b[^.]{0,30}\bempty\b|\bempty\b[^.]{0,30}\bblock\b", re.IGNORECASE)
-_SETTINGS_FROM_OUTSIDE = re.compile(
-    r"^(?:The\s+|Its\s+|All\s+)?(?:backend\s+)?(?:settings|values|configuration|arguments)\b.*\b(?:environment|command line|outside)\b"
+# Sentences that say why, compare or deny are a person's to rewrite: a phrase in them may turn them into a lie.
+_ARGUES = re.compile(
+    r"\bwhy\b|\bbecause\b|\bunlike\b|\binstead\b|\bno longer\b|\bnot\b|\bnever\b|\bno\s+\w+|\bS3\b|n't\b|\bforks?\b|\brather\b|\bonly\b",
+    re.IGNORECASE,
 )
-_ADDRESS_OF_STATE = re.compile(r"\baddress of the state\b", re.IGNORECASE)
-_ADDRESS_PARTS = re.compile(
-    r"\baddress\b.*?\b(?:GITLAB_|CI_[A-Z]|project)|(?:GITLAB_|CI_[A-Z])\w+.*?\baddress\b", re.DOTALL
+# Properties of a store: true of one, and nobody here knows whether of the other.
+_PRAISES = re.compile(
+    r"\bencrypt|\bversion(?:s|ed|ing)?\b|\bbuilt[- ]in\b|\bfree\b|\bback(?:ed\s+)?ups?\b|\baudit|\bhistory\b|\bisolat"
+    r"|\brecommend|\bS3\b|\bper(?:mission|\s+project)|\brotat|\bexpire",
+    re.IGNORECASE,
 )
-_TOKEN_PAGE = re.compile(r"\S*/personal_access_tokens\S*")
-_ONLY_TOKENS = re.compile(r"\bCI_JOB_TOKEN\b|\bjob token\b|\bglpat-|\bapi`? scope\b", re.IGNORECASE)
+# Denials that stay true of the pair of keys.
+_UNSET = re.compile(
+    r"TF_HTTP_PASSWORD['\"`]?\s+is\s+(?:not\s+set|unset|not\s+defined|missing|empty)|\bneither\s+TF_HTTP_PASSWORD\s+nor\b"
+    r"|\bwithout\s+TF_HTTP_PASSWORD\b[^.;]*?\bonly\b"
+)
+_UNTIL = re.compile(r"\b(will fail|fails) until it is\b")
 
 
-def build_text(text: str, target: TargetCoordinates) -> str:
-    """Return a paragraph of one or more sentences, with every sentence about the source made to name the target."""
-    return " ".join(build_sentence(sentence, target) for sentence in _SENTENCE_END.split(text))
+def split_sentences(text: str) -> list[str]:
+    """Return the sentences of a paragraph of one line."""
+    return _SENTENCE_END.split(text)
 
 
-def build_sentence(sentence: str, target: TargetCoordinates) -> str:
-    """Return one sentence made to name the target; a sentence that is not about the source comes back unchanged."""
-    if _EMPTY_BLOCK.search(sentence) and target.style == "inline":
-        return "The block below holds what every environment shares; the key is given at init."
-    if _SETTINGS_FROM_OUTSIDE.search(sentence) and target.style == "inline":
-        return "The key is given at init and the credentials come from the environment; nothing secret belongs here."
-    if _ADDRESS_PARTS.search(sentence):
-        return _standard_sentence(sentence, target)
-    if not accompanies_source(sentence):
-        return sentence
-    rewritten = _ADDRESS_OF_STATE.sub("key of the state", replace_phrases(sentence, target))
-    rewritten = _TOKEN_PAGE.sub(f"{target.endpoint} (bucket {target.bucket})", rewritten)
-    if not names_source(rewritten) and not _ONLY_TOKENS.search(rewritten):
-        return rewritten
-    label = _LABEL.match(sentence)
-    if label and not names_source(label["label"]):
-        return label["label"] + _standard_sentence(sentence, target)
-    return _standard_sentence(sentence, target, label="Credentials: ")
+def build_sentence(sentence: str, target: TargetCoordinates, *, tick: str = "") -> str | None:
+    """Return a sentence made to name the target, None when that is not certain to be true and complete.
+
+    ``tick`` is the mark around names of code. A sentence in which no phrase is known comes back unchanged when it says
+    nothing about the source.
+    """
+    known = find_sentence(sentence, target, tick=tick)
+    if known is not None:
+        return known
+    settled = _UNSET.sub("", sentence)
+    rewritten = replace_phrases(sentence, target, tick=tick)
+    if rewritten == sentence:
+        return None if names_source(sentence) or _LEFT.search(sentence) else sentence
+    if _ARGUES.search(settled) or _PRAISES.search(sentence):
+        return None
+    return None if names_source(rewritten) or _LEFT.search(rewritten) else rewritten
 
 
-def replace_phrases(text: str, target: TargetCoordinates) -> str:
+def build_proposal(sentence: str, target: TargetCoordinates, *, tick: str = "") -> str | None:
+    """Return a sentence for a person to judge: it is grammatical and free of the source, but denies or compares.
+
+    None when no such sentence can be had from the author's words.
+    """
+    rewritten = replace_phrases(sentence, target, tick=tick)
+    doubtful = rewritten == sentence or _PRAISES.search(sentence) or names_source(rewritten) or _LEFT.search(rewritten)
+    return None if doubtful else rewritten
+
+
+def build_text(text: str, target: TargetCoordinates) -> str | None:
+    """Return a paragraph of one or more sentences made to name the target, None when one of them cannot be."""
+    built = [build_sentence(sentence, target) for sentence in split_sentences(text)]
+    certain = [sentence for sentence in built if sentence is not None]
+    return " ".join(certain) if len(certain) == len(built) else None
+
+
+def replace_phrases(text: str, target: TargetCoordinates, *, tick: str = "") -> str:
     """Return ``text`` with every known phrase about the source replaced, and nothing else."""
     changed = text
     for pattern, replacement in _COMPILED:
         changed = pattern.sub(replacement.replace("{bucket}", target.bucket), changed)
-    return text if changed == text else re.sub(r"\b([Aa]) S3\b", r"\1n S3", changed)
-
-
-def _standard_sentence(sentence: str, target: TargetCoordinates, *, label: str = "") -> str:
-    end = "." if sentence.rstrip().endswith(".") else ""
-    if _CREDENTIAL_WORD.search(sentence) and "address" not in sentence.lower():
-        return f"{label}{_BOTH} in the environment{end}"
-    if target.style == "partial":
-        return f"Bucket, key, region and endpoint are given at init, in a file <state>.s3.tfbackend{end}"
-    return f"Bucket, region and endpoint stand in the backend block, the key is given at init{end}"
+    if changed == text:
+        return text
+    if SECRET_KEY in changed:
+        changed = _UNTIL.sub(r"\1 until both are", changed)
+    if tick:
+        changed = re.sub(
+            rf"{tick}({ACCESS_KEY}) (and|or|nor) ({SECRET_KEY}){tick}", rf"{tick}\1{tick} \2 {tick}\3{tick}", changed
+        )
+    return re.sub(r"\b([Aa]) S3\b", r"\1n S3", changed)

@@ -13,7 +13,7 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
     Raises: CannotReplaceError.
     """
     if located.kind is ReferenceKind.BACKEND_COMMENT:
-        return build_comment(located.span.of(text), target)
+        return build_comment(located, text, target)
     if located.kind is ReferenceKind.DOTENV_VARIABLE:
         return _build_variables(located.span.of(text))
     raise CannotReplaceError(f"{located.kind} has no replacement in an environment file")

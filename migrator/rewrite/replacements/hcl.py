@@ -32,7 +32,7 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
     if located.kind is ReferenceKind.REMOTE_STATE:
         return _build_remote_state(located, text, target)
     if located.kind is ReferenceKind.BACKEND_COMMENT:
-        return build_comment(located.span.of(text), target)
+        return build_comment(located, text, target)
     raise CannotReplaceError(f"{located.kind} has no replacement in HCL")
 
 

@@ -11,5 +11,5 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
     Raises: CannotReplaceError.
     """
     if located.kind is ReferenceKind.BACKEND_COMMENT:
-        return build_comment(located.span.of(text), target)
+        return build_comment(located, text, target)
     raise CannotReplaceError(f"{located.kind} has no replacement in a Justfile")

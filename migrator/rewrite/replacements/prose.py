@@ -1,7 +1,6 @@
 """Prose: sentences, table rows and snippets of documents, from state in GitLab to state in the target.
 
-A sentence is changed by known phrases (or is known as a whole), and only when nothing of the source is left in it afterwards:
-``build_sentence`` says whether that is so, and locators ask it before they call a sentence certain.
+What a sentence becomes is the business of ``claims``; here it is broken into lines as the author's lines end.
 """
 
 import json
@@ -10,9 +9,8 @@ import re
 from migrator.rewrite.claims import names_source
 from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
 from migrator.rewrite.replacements import dotenv, hcl, just, shell, yaml
-from migrator.rewrite.replacements.claims import replace_phrases
+from migrator.rewrite.replacements.claims import build_sentence
 from migrator.rewrite.replacements.embedded import Build, build_embedded
-from migrator.rewrite.replacements.sentences import find_sentence
 from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY, CannotReplaceError
 from migrator.rewrite.spans import Span
 
@@ -23,18 +21,10 @@ _BUILDERS: dict[str, Build] = {
     "dotenv": dotenv.build_replacement,
     "yaml": yaml.build_replacement,
 }
-_LEFT = re.compile(
-    r"TF_HTTP|\bGitLab\b(?!\s+(?:CI|[Rr]unners?|[Pp]ipelines?|[Jj]obs?)\b)|\btokens?\b|\bPATs?\b|\bCI_[A-Z]\w+|glpat-"
-    r"|\b(?:Maintainer|Developer|Owner)\b|\b(?:Operate|Infrastructure|Settings)\s*>"
-    r"|\bproject(?:'s)?\s+(?:id|ID|permissions?)\b|`?\bapi`?\s+scope|\baddress(?:es)?\b|\b(?:POST|DELETE)\b|\blegacy\b",
+_ABOUT_SOURCE = re.compile(
+    r"TF_HTTP|\bGitLab\b|\btokens?\b|\bPATs?\b|\bCI_[A-Z]\w+|glpat-|\b(?:Maintainer|Developer)s?\b|\baddress(?:es)?\b|\bstates?\b",
     re.IGNORECASE,
 )
-# Sentences that say why, compare or deny are a person's to rewrite: a phrase in them may turn them into a lie.
-_ARGUES = re.compile(
-    r"\bwhy\b|\bbecause\b|\bunlike\b|\binstead\b|\bno longer\b|\bnot\b|\bnever\b|\bno\s+\w+|\bS3\b|n't\b|\bencrypt|\bversions?\b",
-    re.IGNORECASE,
-)
-_CODE_PAIR = re.compile(rf"`{ACCESS_KEY} and {SECRET_KEY}`")
 _DESCRIPTION = {ACCESS_KEY: "Access key of the S3 state backend", SECRET_KEY: "Secret key of the S3 state backend"}
 _STARTS_BLOCK = re.compile(r"^(?:[-+*>]|#{1,6}|\d+[.)]|\|.*)$")
 _JOIN = re.compile(r"[ \t]*\r?\n[ \t>]*")
@@ -51,26 +41,10 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
         raise CannotReplaceError(f"{located.kind} has no replacement in prose")
     if "rows" in located.detail:
         return _build_table(located, text, target)
-    sentence = build_sentence(join_lines(located.span.of(text)).strip(), target)
+    sentence = build_sentence(join_lines(located.span.of(text)).strip(), target, tick="`")
     if sentence is None:
         raise CannotReplaceError("the sentence says more about the source than any rule knows")
     return _wrap(sentence, text, located.span, width=int(located.detail["width"]), prefix=located.detail["prefix"])
-
-
-def build_sentence(sentence: str, target: TargetCoordinates) -> str | None:
-    """Return a sentence made to name the target, None when that is not certain to be true and complete."""
-    known = find_sentence(sentence, target)
-    if known is not None:
-        return known
-    if _ARGUES.search(sentence):
-        return None
-    rewritten = build_proposal(sentence, target)
-    return None if rewritten == sentence or names_source(rewritten) or _LEFT.search(rewritten) else rewritten
-
-
-def build_proposal(sentence: str, target: TargetCoordinates) -> str:
-    """Return a sentence with every known phrase replaced, right or not: for a person to start from."""
-    return _CODE_PAIR.sub(f"`{ACCESS_KEY}` and `{SECRET_KEY}`", replace_phrases(sentence, target))
 
 
 def join_lines(text: str) -> str:
@@ -111,7 +85,7 @@ def split_row(line: str) -> list[str]:
 
 def build_cells(cells: list[str], target: TargetCoordinates) -> list[str] | None:
     """Return the cells of a row with its claims made to name the target, None when that is not certain."""
-    rewritten = [build_sentence(cell, target) if names_source(cell) else cell for cell in cells]
+    rewritten = [build_sentence(cell, target, tick="`") if names_source(cell) else cell for cell in cells]
     certain = [cell for cell in rewritten if cell is not None]
     return certain if len(certain) == len(cells) else None
 
@@ -162,9 +136,7 @@ def _credential_row(cells: list[str], name: str) -> list[str]:
 
 
 def _is_about_source(cell: str) -> bool:
-    return (
-        names_source(cell) or _LEFT.search(cell) is not None or re.search(r"\bstate\b", cell, re.IGNORECASE) is not None
-    )
+    return names_source(cell) or _ABOUT_SOURCE.search(cell) is not None
 
 
 def _format_rows(rows: list[list[str]]) -> list[str]:

@@ -5,13 +5,12 @@ they reach OpenTofu by AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY.
 """
 
 import re
-from functools import partial
 
-from migrator.rewrite.claims import names_source
 from migrator.rewrite.credential_tests import rewrite_test
 from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
-from migrator.rewrite.replacements.claims import build_text, replace_phrases
+from migrator.rewrite.replacements.claims import replace_phrases
 from migrator.rewrite.replacements.comments import build_comment
+from migrator.rewrite.replacements.messages import build_message, build_test_lines
 from migrator.rewrite.replacements.wording import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -25,8 +24,6 @@ _FLAG = re.compile(
     re.DOTALL,
 )
 _TEST = re.compile(r"\[\[.*?\]\]|\[\s.*?\s\]|\btest\s[^;|&\n]*[^;|&\s]|:\s+\"?\$\{TF_HTTP_\w+:?\?[^}]*\}\"?", re.DOTALL)
-_EXPORT_EXAMPLE = re.compile(r"TF_HTTP_PASSWORD=(?P<open>\\?[\"']?)(?P<value>[^\"'\\\s]*)(?P<close>\\?[\"']?)")
-_NEXT_LINE_MESSAGE = re.compile(r"^(?P<indent>[ \t]*)(?:echo|printf|log\w*|warn\w*)\b[^\n]*$")
 
 
 def build_replacement(located: Located, text: str, target: TargetCoordinates) -> str:
@@ -43,23 +40,6 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
 def build_object_url(located: Located, target: TargetCoordinates) -> str:
     """Return ``s3://bucket/key`` of the state of a reference."""
     return f"s3://{target.bucket}/{_key(located, target)}"
-
-
-def build_message(text: str, target: TargetCoordinates) -> str:
-    """Return the text of a message (quotes included) made to name the target; it holds no new quote.
-
-    Raises: CannotReplaceError when the source would still be named.
-    """
-    shown = _EXPORT_EXAMPLE.sub(_export_pair, text)
-    opening = re.match(r"^[\"']?\s*", shown)
-    closing = re.search(r"(?:\\n)?[\"']?$", shown)
-    assert opening is not None
-    assert closing is not None  # both match the empty string
-    inner = shown[opening.end() : max(closing.start(), opening.end())]
-    rewritten = opening.group() + build_text(inner, target) + closing.group()
-    if names_source(rewritten):
-        raise CannotReplaceError("the message says more about the source than any rule knows")
-    return rewritten
 
 
 def _key(located: Located, target: TargetCoordinates) -> str:
@@ -113,7 +93,19 @@ def _build_export(located: Located, text: str, target: TargetCoordinates) -> str
     if located.detail.get("credentials") == "joined":
         export = "export " if "export" in located.span.of(text) else ""
         return f'{export}{ACCESS_KEY}="..." {SECRET_KEY}="..."'
+    if located.detail.get("credentials") == "written":
+        return _build_written_example(located, text)
     return located.detail["instead"]
+
+
+def _build_written_example(located: Located, text: str) -> str:
+    """Return a command for each key; in a text of one line (a scalar of YAML) both stand on it."""
+    value = re.compile(r"TF_HTTP_PASSWORD=[^\"'\s]*")
+    commands = [value.sub(f"{name}=...", located.span.of(text)) for name in (ACCESS_KEY, SECRET_KEY)]
+    lead = text[text.rfind("\n", 0, located.span.start) + 1 : located.span.start]
+    if "\n" not in text or lead.strip() not in {"", "@"}:
+        return " && ".join(commands)
+    return (("\r\n" if "\r\n" in text else "\n") + lead).join(commands)
 
 
 def _build_credential_exports(located: Located, text: str) -> str:
@@ -173,7 +165,7 @@ def _build_check(located: Located, text: str, target: TargetCoordinates) -> str:
         tested = renamed + original[len(head) :]
     else:
         tested = _TEST.sub(rewrite, original)
-    lines = [line for old in tested.split("\n") for line in _message_lines(old, target)]
+    lines = [line for old in tested.split("\n") for line in build_test_lines(old, target)]
     result = "\n".join(lines)
     if "TF_HTTP_" in result:
         raise CannotReplaceError("the test says more about the source than any rule knows")
@@ -183,26 +175,6 @@ def _build_check(located: Located, text: str, target: TargetCoordinates) -> str:
 def _condition_of(statement: str) -> str:
     found = re.search(r"\bthen\b|\bdo\b|\|\|\s*(?:\{|echo)|&&\s*(?:\{|echo)", statement)
     return statement[: found.start()] if found else statement
-
-
-def _message_lines(line: str, target: TargetCoordinates) -> list[str]:
-    """Return the line or lines that take the place of one line of a credential test."""
-    if _EXPORT_EXAMPLE.search(line) and _NEXT_LINE_MESSAGE.match(line):
-        return [_EXPORT_EXAMPLE.sub(partial(_export_one, name=name), line) for name in (ACCESS_KEY, SECRET_KEY)]
-    shown = replace_phrases(_EXPORT_EXAMPLE.sub(_export_pair, line), target)
-    return [re.sub(r"(\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*)", lambda found: _still_named(found.group(), target), shown)]
-
-
-def _still_named(message: str, target: TargetCoordinates) -> str:
-    return build_message(message, target) if names_source(message) and "$" not in message else message
-
-
-def _export_pair(found: re.Match[str]) -> str:
-    return f"{_export_one(found, name=ACCESS_KEY)} {_export_one(found, name=SECRET_KEY)}"
-
-
-def _export_one(found: re.Match[str], *, name: str) -> str:
-    return f"{name}={found['open']}...{found['close']}"
 
 
 def _build_list(located: Located, text: str, target: TargetCoordinates) -> str:
@@ -234,10 +206,6 @@ def _build_unlock(located: Located, text: str, target: TargetCoordinates) -> str
     return f"{note}{newline}{lead}{command}"
 
 
-def _build_comment(located: Located, text: str, target: TargetCoordinates) -> str:
-    return build_comment(located.span.of(text), target)
-
-
 def _build_prose(located: Located, text: str, target: TargetCoordinates) -> str:
     return build_message(located.span.of(text), target)
 
@@ -251,6 +219,6 @@ _BUILDERS = {
     ReferenceKind.STATE_LIST: _build_list,
     ReferenceKind.STATE_UNLOCK: _build_unlock,
     ReferenceKind.STATE_URL: _build_url,
-    ReferenceKind.BACKEND_COMMENT: _build_comment,
+    ReferenceKind.BACKEND_COMMENT: build_comment,
     ReferenceKind.PROSE: _build_prose,
 }

@@ -7,10 +7,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from migrator.rewrite.claims import names_source
 from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
 from migrator.rewrite.replacements import shell
-from migrator.rewrite.replacements.claims import build_text
 from migrator.rewrite.replacements.comments import build_comment
 from migrator.rewrite.replacements.embedded import Build, NothingLeftError, build_embedded
 from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY, CannotReplaceError
@@ -31,7 +29,7 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
     if located.kind is ReferenceKind.CI_VARIABLE and "emptied" in located.detail:
         return _build_variables(located, text)
     if located.kind is ReferenceKind.BACKEND_COMMENT:
-        return _build_comment(located, text, target)
+        return build_comment(located, text, target)
     raise CannotReplaceError(f"{located.kind} has no replacement in YAML")
 
 
@@ -73,14 +71,3 @@ def _credential_lines(credentials: str, value: str) -> list[str]:
     if credentials == "copy":
         return [f"{name}: {value.replace('TF_HTTP_PASSWORD', name)}" for name in (ACCESS_KEY, SECRET_KEY)]
     return [_COMMENT] if credentials == "comment" else []
-
-
-def _build_comment(located: Located, text: str, target: TargetCoordinates) -> str:
-    comment = located.span.of(text)
-    line = text[text.rfind("\n", 0, located.span.start) + 1 : located.span.start]
-    if not line.strip():
-        return build_comment(comment, target, column=len(line))
-    behind = build_text(comment, target)  # behind a value: one line stays one line
-    if names_source(behind):
-        raise CannotReplaceError("the comment says more about the source than any rule knows")
-    return behind

@@ -6,8 +6,9 @@ import typer
 
 from migrator.cli.invocation import Invocation
 from migrator.cli.working import open_existing, show_status
-from migrator.engine.finalize import check_may_finalize
+from migrator.engine.finalize import check_confirmation, check_may_finalize
 from migrator.engine.finalize import finalize as give_up_the_way_back
+from migrator.engine.phases import Phase
 from migrator.report.tables import build_count
 
 
@@ -29,13 +30,17 @@ def finalize(
     working = open_existing(invocation, run)
     secrets = working.read_secrets()
     with invocation.home.locked(), working.open_run() as opened:
-        check_may_finalize(working.plan, opened, confirm=confirm)
-        give_up_the_way_back(working.plan, opened, working.verify(opened.view, secrets))
+        if opened.view.outcome == Phase.FINALIZED:
+            # Blobs that were kept at first may be removed later.
+            check_confirmation(working.plan, confirm)
+        else:
+            check_may_finalize(working.plan, opened, confirm=confirm)
+            give_up_the_way_back(working.plan, opened, working.verify(opened.view, secrets))
         shredded = working.directory.blobs.shred() if shred_blobs else 0
     invocation.output.show(
         "[bold]finalized[/bold]: the target is the authority for good; GitLab keeps its states, sealed",
         f"{build_count(shredded, 'blob')} removed"
         if shred_blobs
-        else f"captured documents are kept in {working.directory.path / 'blobs'}",
+        else f"captured documents are kept in {working.directory.path / 'blobs'} (--shred-blobs removes them)",
     )
     show_status(working, working.read_status(), shredded=shredded)

@@ -19,6 +19,7 @@ from migrator.errors import (
     InterruptedRunError,
     JournalError,
     MigratorError,
+    StoppedError,
     UsageError,
 )
 from migrator.inventory.discover import discover_inventory
@@ -71,7 +72,7 @@ class Working:
             same = False
         path = self.directory.path / "plan.json"
         shown = path.relative_to(self.tree.root) if path.is_relative_to(self.tree.root) else path
-        return command if same else re.sub(r"migrator migrate(?= |$|;|,)", f"migrator migrate {shown}", command)
+        return command if same else re.sub(r"migrator migrate(?= \(|$|;|,)", f"migrator migrate {shown}", command)
 
     def remove_proof_copies(self) -> None:
         """Remove what the proof works on: copies of files as they were then, and plans, which hold secrets."""
@@ -144,12 +145,16 @@ def open_existing(invocation: Invocation, name: str | None) -> Working:
 
 
 def _complete_stop(error: MigratorError, working: Working, status: RunStatus) -> None:
-    """Complete an error for an operator: an interrupt says how far the run is, a hint names this run's plan."""
-    if isinstance(error, InterruptedRunError):
-        cut_over = f"{status.files_cut_over} of {build_count(status.files_total, 'file')} cut over"
-        error.now = f"phase {status.phase}, {cut_over}; the journal is intact"
-        error.hint = status.next_command
+    """Complete an error for an operator: what stops part-way says how far the run is and which command goes on."""
     error.where = error.where or f"run {status.run}"
+    if error.exit_code in (StoppedError.exit_code, InterruptedRunError.exit_code):
+        cut_over = f"{status.files_cut_over} of {build_count(status.files_total, 'file')} cut over"
+        reached = f"phase {status.phase}, {cut_over}; the journal is intact"
+        if isinstance(error, InterruptedRunError):
+            error.now, error.hint = reached, status.next_command
+        error.now = error.now or reached
+        if "migrator" not in (error.hint or ""):
+            error.hint = f"{error.hint}; then: {status.next_command}" if error.hint else status.next_command
     error.hint = working.name_plan(error.hint) if error.hint else None
 
 

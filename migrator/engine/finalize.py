@@ -22,9 +22,18 @@ def check_may_finalize(plan: Plan, run: Run, *, confirm: str) -> None:
             now="nothing was touched",
             hint="migrator status",
         )
+    check_confirmation(plan, confirm)
+
+
+def check_confirmation(plan: Plan, confirm: str) -> None:
+    """Check that the operator typed the bucket's name.
+
+    Raises: RefusedError.
+    """
     if confirm != plan.target.bucket:
         raise RefusedError(
             "the confirmation does not name the target's bucket",
+            where="--confirm",
             now="nothing was touched",
             hint=f"migrator finalize --confirm {plan.target.bucket}",
         )

@@ -85,7 +85,7 @@ class Log:
         self._sync_lock = threading.Lock()
         self._written = len(self._records)
         self._synced = self._written
-        self._broken = False
+        self._broken: str | None = None
 
     @property
     def records(self) -> Sequence[Record]:
@@ -121,15 +121,15 @@ class Log:
         os.close(self._descriptor)
 
     def _check_intact(self) -> None:
-        if self._broken:
-            raise JournalWriteError("the journal could not be written before; nothing more is attempted")
+        if self._broken is not None:
+            raise JournalWriteError(f"the journal could not be written before: {self._broken}; nothing more is attempted")
 
     def _guarded(self, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
             # After a failed write or sync nobody knows what the disk holds: go no further.
-            self._broken = True
+            self._broken = error.strerror or "unknown error"
             raise JournalWriteError(f"the journal cannot be written: {error.strerror}") from None
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDTH_WITHOUT_TERMINAL = 120
+_ADVICE = "run the command again; if the answer stays the same, ask those who run that server"
 _PROMISES = {
     2: "nothing was touched",
     3: "nothing was changed by this command",
@@ -80,7 +81,7 @@ class Output:
                     "message": error.message,
                     "where": error.where,
                     "now": describe_now(error),
-                    "next": error.hint,
+                    "next": describe_next(error),
                 }
             )
         return error.exit_code
@@ -101,6 +102,11 @@ class Output:
         )
 
 
+def describe_next(error: MigratorError) -> str | None:
+    """Return what to type or do next."""
+    return error.hint or (_ADVICE if error.exit_code == 6 else None)
+
+
 def describe_now(error: MigratorError) -> str | None:
     """Return what is true after an error; what the exit code promises, unless the error knows better."""
     return error.now or _PROMISES.get(error.exit_code)
@@ -111,6 +117,6 @@ def build_error_lines(error: MigratorError) -> list[str]:
     labelled: Sequence[tuple[str, str | None]] = (
         ("where", error.where),
         ("now", describe_now(error)),
-        ("next", error.hint),
+        ("next", describe_next(error)),
     )
     return [f"error: {error.message}", *(f"  {label + ':':<7}{text}" for label, text in labelled if text)]

@@ -14,7 +14,7 @@ from tests.support.s3_servers import free_port
 PARTS = ("what", "where", "now", "next")
 
 
-def check_told(done, *, code, what="", where="", now="", next=""):
+def check_told(done, *, code, what="", where="", now="", then=""):
     """Check exit code and message; each argument is a part of what must be said there."""
     assert done.code == code, done.err
     assert "Traceback" not in done.err
@@ -22,7 +22,7 @@ def check_told(done, *, code, what="", where="", now="", next=""):
     told = done.told
     assert set(told) == set(PARTS), done.err
     assert all(told.values()), done.err
-    for part, text in zip(PARTS, (what, where, now, next), strict=True):
+    for part, text in zip(PARTS, (what, where, now, then), strict=True):
         assert text in told[part], f"{part}: {told[part]}"
 
 
@@ -36,7 +36,7 @@ class Row:
     what: str
     where: str = ""
     now: str = "nothing"
-    next: str = ""
+    then: str = ""
     command: tuple[str, ...] = ("plan",)
 
 
@@ -57,28 +57,70 @@ def write(path, text):
     return change
 
 
-def dead_address(lab):
+def dead_address():
     return f"http://127.0.0.1:{free_port()}"
 
 
+def replace_by_directory(lab):
+    (lab.repo / "migrator.toml").unlink()
+    (lab.repo / "migrator.toml").mkdir()
+
+
 CONFIGURATION = [
-    Row("missing", lambda lab: (lab.repo / "migrator.toml").unlink(), 2, "there is no migrator.toml", "migrator.toml",
-        next="migrator init"),
-    Row("syntax", settings(("project = 84", "project = = 84")), 2, "not valid TOML", "migrator.toml",
-        next="correct the file"),
+    Row(
+        "missing",
+        lambda lab: (lab.repo / "migrator.toml").unlink(),
+        2,
+        "there is no migrator.toml",
+        "migrator.toml",
+        then="migrator init",
+    ),
+    Row(
+        "syntax",
+        settings(("project = 84", "project = = 84")),
+        2,
+        "not valid TOML",
+        "migrator.toml",
+        then="correct the file",
+    ),
     Row("syntax-line", settings(("project = 84", "project = = 84")), 2, "line 5"),
-    Row("not-utf-8", lambda lab: (lab.repo / "migrator.toml").write_bytes(b"\xff\xfe") and None, 2, "cannot be read",
-        "migrator.toml"),
-    Row("directory", lambda lab: ((lab.repo / "migrator.toml").unlink(), (lab.repo / "migrator.toml").mkdir()) and None,
-        2, "migrator.toml"),
-    Row("unknown-key", settings(("project = 84", "proyect = 84")), 2, "unknown setting `proyect` in [source]",
-        "migrator.toml", next="did you mean `project`?"),
-    Row("unknown-table", settings(more="[proofs]\nplan = 'off'\n"), 2, "unknown setting `proofs`",
-        next="did you mean `proof`?"),
-    Row("unknown-key-in-a-list", settings(("stack = \"alpha\"", "stak = \"alpha\"")), 2, "`stak` in [state number 1]",
-        next="did you mean `stack`?"),
-    Row("wrong-type", settings(("bucket = ", "region = 5 # ")), 2, "region", "migrator.toml", next="correct the file"),
-    Row("missing-setting", settings(("bucket = ", "region = \"x\" # ")), 2, "missing setting `bucket`", "migrator.toml"),
+    Row(
+        "not-utf-8",
+        lambda lab: (lab.repo / "migrator.toml").write_text("§", encoding="latin-1") and None,
+        2,
+        "cannot be read",
+        "migrator.toml",
+    ),
+    Row(
+        "directory",
+        replace_by_directory,
+        2,
+        "migrator.toml",
+    ),
+    Row(
+        "unknown-key",
+        settings(("project = 84", "proyect = 84")),
+        2,
+        "unknown setting `proyect` in [source]",
+        "migrator.toml",
+        then="did you mean `project`?",
+    ),
+    Row(
+        "unknown-table",
+        settings(more="[proofs]\nplan = 'off'\n"),
+        2,
+        "unknown setting `proofs`",
+        then="did you mean `proof`?",
+    ),
+    Row(
+        "unknown-key-in-a-list",
+        settings(('stack = "alpha"', 'stak = "alpha"')),
+        2,
+        "`stak` in [state number 1]",
+        then="did you mean `stack`?",
+    ),
+    Row("wrong-type", settings(("bucket = ", "region = 5 # ")), 2, "region", "migrator.toml", then="correct the file"),
+    Row("missing-setting", settings(("bucket = ", 'region = "x" # ')), 2, "missing setting `bucket`", "migrator.toml"),
     Row("bad-choice", settings(('plan = "off"', 'plan = "never"')), 2, "never", "migrator.toml"),
     Row("other-format", settings(("migrator.config/1", "migrator.config/9")), 2, "migrator.config/9", "migrator.toml"),
     Row("not-an-address", settings(('endpoint = "http', 'endpoint = "ftp')), 2, "`target.endpoint`"),
@@ -88,30 +130,30 @@ CONFIGURATION = [
 
 CREDENTIALS = [
     Row("token-not-set", environment(GITLAB_TOKEN=""), 2, "GITLAB_TOKEN is not set", "environment",
-        next="export GITLAB_TOKEN"),
+        then="export GITLAB_TOKEN"),
     Row("three-not-set", environment(GITLAB_TOKEN="", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY=""), 2,
         "GITLAB_TOKEN and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"),
     Row("probe-without-keys", environment(AWS_ACCESS_KEY_ID=""), 2, "AWS_ACCESS_KEY_ID is not set", command=("probe",)),
     Row("wrong-token", environment(GITLAB_TOKEN="glpat-wrong"), 6, "401", "GET /api/v4/projects/84",
-        next="source.token_env"),
+        then="source.token_env"),
     Row("wrong-bucket", settings(('bucket = "small', 'bucket = "other')), 6, "the bucket does not exist", "s3://other",
-        next="target.bucket"),
+        then="target.bucket"),
     Row("wrong-bucket-probe", settings(('bucket = "small', 'bucket = "other')), 6, "the bucket does not exist",
-        "s3://other", next="target.bucket", command=("probe",)),
+        "s3://other", then="target.bucket", command=("probe",)),
 ]  # fmt: skip
 
 REPOSITORY = [
     Row("unparsable-backend", write("stacks/alpha/backend.tf", 'terraform {\n  backend "http" {\n'), 4,
-        "cannot be carried out", "unparsable-file: stacks/alpha/backend.tf", next="correct the file"),
+        "cannot be carried out", "unparsable-file: stacks/alpha/backend.tf", then="correct the file"),
     Row("not-a-repository", environment(MIGRATOR_REPO="/nowhere"), 2, "/nowhere is not a directory"),
     Row("plan-into-no-directory", environment(MIGRATOR_OUT="none/plan.json"), 2, "the plan cannot be written: No such file",
-        "none/plan.json", next="migrator plan -o"),
+        "none/plan.json", then="migrator plan -o"),
     Row("unknown-stack", environment(MIGRATOR_STACK="gamma"), 4, "stands", "unknown-stack: --stack gamma",
-        next="known stacks: alpha, beta"),
+        then="known stacks: alpha, beta"),
     Row("no-client", settings(('plan = "off"', 'plan = "required"'), more='[tools]\ntofu = "/none/tofu"\n'), 2,
-        "the proof by plan needs /none/tofu", "[tools] tofu", next="install OpenTofu"),
+        "the proof by plan needs /none/tofu", "[tools] tofu", then="install OpenTofu"),
     Row("migrator-directory-is-a-link", lambda lab: (lab.repo / ".migrator").symlink_to(lab.directory) and None, 2,
-        ".migrator is a symbolic link", ".migrator", next="remove the link"),
+        ".migrator is a symbolic link", ".migrator", then="remove the link"),
 ]  # fmt: skip
 
 
@@ -120,15 +162,15 @@ def test_bad_input_is_told_and_touches_nothing(lab, row):
     more = row.change(lab) or {}
     before = lab.world()
     done = lab.run(*row.command, **more)
-    check_told(done, code=row.code, what=row.what, where=row.where, now=row.now, next=row.next)
+    check_told(done, code=row.code, what=row.what, where=row.where, now=row.now, then=row.then)
     assert lab.world() == before
     assert lab.runs() == []
 
 
 @pytest.mark.parametrize("command", ["verify", "status", "rollback", "finalize"])
 def test_a_run_that_does_not_exist(lab, command):
-    check_told(lab.run(command), code=2, what="there is no run yet", where=".migrator/runs", next="migrator migrate")
-    check_told(lab.run(command, "2020"), code=2, what="no single run is called 2020", next="name one of: none")
+    check_told(lab.run(command), code=2, what="there is no run yet", where=".migrator/runs", then="migrator migrate")
+    check_told(lab.run(command, "2020"), code=2, what="no single run is called 2020", then="name one of: none")
 
 
 def test_init_never_overwrites(lab):
@@ -150,20 +192,20 @@ def damage(change):
 
 PLANS = [
     Row("missing", lambda lab: (lab.repo / ".migrator/plan.json").unlink(), 2, "the plan cannot be read: No such file",
-        ".migrator/plan.json", next="migrator plan"),
+        ".migrator/plan.json", then="migrator plan"),
     Row("changed-byte", damage(lambda data: data.replace(b'"size": ', b'"size": 1', 1)), 3, "the plan was changed",
-        ".migrator/plan.json", next="migrator plan"),
+        ".migrator/plan.json", then="migrator plan"),
     Row("changed-digest", damage(lambda data: data.replace(b'"digest": "', b'"digest": "0', 1)), 3, "the plan was changed",
-        next="migrator plan"),
+        then="migrator plan"),
     Row("added-key", damage(lambda data: data.replace(b"{", b'{"more": 1,', 1)), 3, "the plan was changed",
-        next="migrator plan"),
+        then="migrator plan"),
     Row("not-json", damage(lambda data: data[:-9]), 2, "the plan is not JSON", ".migrator/plan.json",
-        next="migrator plan"),
-    Row("not-a-plan", damage(lambda data: b"[]"), 2, "not a plan", next="migrator plan"),
+        then="migrator plan"),
+    Row("not-a-plan", damage(lambda data: b"[]"), 2, "not a plan", then="migrator plan"),
     Row("other-format", damage(lambda data: data.replace(b"migrator.plan/1", b"migrator.plan/9")), 2, "migrator.plan/9",
-        next="migrator plan"),
+        then="migrator plan"),
     Row("wrong-type", damage(lambda data: data.replace(b'"states": [', b'"states": [7,')), 2, "cannot be read",
-        next="migrator plan"),
+        then="migrator plan"),
     Row("empty", damage(lambda data: b""), 2, "the plan is not JSON"),
 ]  # fmt: skip
 
@@ -174,7 +216,7 @@ def test_a_bad_plan_is_told_and_touches_nothing(lab, row):
     row.change(lab)
     before = lab.world()
     done = lab.run("migrate", "--yes")
-    check_told(done, code=row.code, what=row.what, where=row.where, now="nothing", next=row.next)
+    check_told(done, code=row.code, what=row.what, where=row.where, now="nothing", then=row.then)
     assert lab.world() == before
     assert lab.runs() == []
 
@@ -187,7 +229,7 @@ def test_a_plan_of_another_repository(lab, tmp_path):
     make_repository(other)
     before = lab.world()
     done = lab.run("migrate", str(lab.repo / ".migrator/plan.json"), "--yes", "--repo", str(other))
-    check_told(done, code=3, what="another repository", where="first commit", next="migrator plan")
+    check_told(done, code=3, what="another repository", where="first commit", then="migrator plan")
     assert lab.world() == before
     assert not (other / ".migrator").exists()
 
@@ -196,7 +238,9 @@ def test_a_plan_with_a_blocker_is_never_carried_out(make_lab):
     lab = make_lab(bindings="", states={"who-knows": [document(1)]})
     assert lab.run("plan").code == 4
     before = lab.world()
-    check_told(lab.run("migrate", "--yes"), code=4, what="1 blocker", where="unbound-state: who-knows", next="migrator plan")
+    check_told(
+        lab.run("migrate", "--yes"), code=4, what="1 blocker", where="unbound-state: who-knows", then="migrator plan"
+    )
     assert lab.world() == before
 
 
@@ -206,7 +250,7 @@ def test_a_file_edited_between_plan_and_migrate(lab):
         stream.write("# one more line\n")
     before = lab.world()
     done = lab.run("migrate", "--yes")
-    check_told(done, code=3, what="Justfile changed after the plan", where="Justfile", next="migrator plan")
+    check_told(done, code=3, what="Justfile changed after the plan", where="Justfile", then="migrator plan")
     assert lab.world() == before
     assert lab.runs() == []
 
@@ -214,7 +258,7 @@ def test_a_file_edited_between_plan_and_migrate(lab):
 def test_a_file_removed_between_plan_and_migrate(lab):
     lab.plan()
     (lab.repo / "stacks/beta/backend.tf").unlink()
-    check_told(lab.run("migrate", "--yes"), code=3, what="stacks/beta/backend.tf", next="migrator plan")
+    check_told(lab.run("migrate", "--yes"), code=3, what="stacks/beta/backend.tf", then="migrator plan")
 
 
 def test_a_state_that_advanced_between_plan_and_migrate(lab):
@@ -222,7 +266,7 @@ def test_a_state_that_advanced_between_plan_and_migrate(lab):
     write_at_source(lab, "beta-dev", document(2))
     before = lab.world()
     done = lab.run("migrate", "--yes")
-    check_told(done, code=3, what="beta-dev is at serial 2", where="beta-dev", next="migrator plan")
+    check_told(done, code=3, what="beta-dev is at serial 2", where="beta-dev", then="migrator plan")
     assert lab.world() == before
     assert lab.run("status", "--json").document["phase"] in {"planned", "refused"}
     assert lab.run("plan").code == 0
@@ -247,16 +291,18 @@ def test_an_unreachable_source(lab):
     files, objects = lab.files(), lab.objects()
     for command in (["plan"], ["migrate", "--yes"]):
         done = lab.run(*command)
-        check_told(done, code=6, what="no connection to http://127.0.0.1", where="GET /api/v4/projects/84", now="nothing")
+        check_told(
+            done, code=6, what="no connection to http://127.0.0.1", where="GET /api/v4/projects/84", now="nothing"
+        )
     assert (lab.files(), lab.objects()) == (files, objects)
 
 
 def test_an_unreachable_target(lab):
-    lab.write_settings((lab.server.endpoint, dead_address(lab)))
+    lab.write_settings((lab.server.endpoint, dead_address()))
     before = lab.world()
     for command in ("plan", "probe"):
         done = lab.run(command)
-        check_told(done, code=6, what="no connection to http://127.0.0.1", where="PUT s3://", next="target.endpoint")
+        check_told(done, code=6, what="no connection to http://127.0.0.1", where="PUT s3://", then="target.endpoint")
     assert lab.world() == before
 
 
@@ -280,7 +326,7 @@ def test_credentials_that_lapse_between_plan_and_migrate(lab):
     lab.plan()
     before = lab.world()
     done = lab.run("migrate", "--yes", GITLAB_TOKEN="glpat-expired")
-    check_told(done, code=6, what="401", where="/api/", now="nothing", next="token_env")
+    check_told(done, code=6, what="401", where="/api/", now="nothing", then="token_env")
     assert lab.world() == before
     assert lab.run("migrate", "--yes").code == 0
 

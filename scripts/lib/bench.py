@@ -204,10 +204,12 @@ def measure_memory(scratch: Path, options: argparse.Namespace) -> list[Row]:
 def _peak(lab: Lab, *arguments: str) -> tuple[float, int]:
     """Return seconds and peak memory in MiB of one command, measured in a child of its own."""
     code = (
-        "import resource, runpy, sys, time; start = time.perf_counter(); sys.argv = sys.argv[1:]\n"
+        "import runpy, sys, time; start = time.perf_counter(); sys.argv = sys.argv[1:]\n"
         "try: runpy.run_module('migrator', run_name='__main__')\n"
         "except SystemExit as end: status = end.code\n"
-        "print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024, file=sys.stderr)\n"
+        # Not getrusage: it keeps the peak of the process that forked this one.
+        "peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM:'))\n"
+        "print(time.perf_counter() - start, int(peak) // 1024, file=sys.stderr)\n"
         "sys.exit(status)"
     )
     command = [sys.executable, "-c", code, "migrator", "--repo", str(lab.repository), "--quiet", *arguments]

@@ -18,6 +18,13 @@ def check_before_first_effect(plan: Plan, run: Run) -> None:
 
     Raises: BackendError, ForeignLockError, StalePlanError, RefusedError.
     """
+    if plan.blockers:
+        raise RefusedError(
+            f"a plan with a blocker is never carried out: {plan.blockers[0].message}",
+            where=f"{plan.blockers[0].code}: {plan.blockers[0].where}",
+            now="nothing was touched",
+            hint="settle it, then: migrator plan",
+        )
     listed = {state.name: state for state in run.ports.source.list_states()}
     for state in plan.states:
         if run.view.step(StepKind.LOCK_SOURCE, state.name).state is StepState.UNTOUCHED:

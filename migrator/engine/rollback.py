@@ -78,7 +78,7 @@ def rollback(plan: Plan, run: Run) -> tuple[Carried, ...]:
 def _take_back(plan: Plan, run: Run) -> None:
     _each_state(plan, run, "lock", _close_both_sides)
     _each_state(plan, run, "carry", _carry_newer)
-    run.listen(Event(name="stage", step="files"))
+    run.tell(Event(name="stage", step="files"))
     for chain in reversed(build_chains((StepKind.CUT_OVER_FILE,), plan)):
         run.undo(chain[0])
     _each_state(plan, run, "release", _give_up_target)
@@ -244,7 +244,7 @@ def _blocked(state: PlannedState, what: str) -> RefusedError:
 
 
 def _each_state(plan: Plan, run: Run, stage: str, work: Callable[[PlannedState, Run], None]) -> None:
-    run.listen(Event(name="stage", step=stage))
+    run.tell(Event(name="stage", step=stage))
     run_for_states(plan.states, lambda state: work(state, run), workers=run.workers)
 
 

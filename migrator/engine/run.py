@@ -42,6 +42,13 @@ class Run:
             self.view.add(record)
         return record
 
+    def tell(self, event: Event) -> None:
+        """Let whoever watches know. A terminal or pipe that is gone must not leave states half-way."""
+        try:
+            self.listen(event)
+        except OSError:
+            self.listen = ignore_events
+
     def do(self, step: Step) -> None:
         """Bring one step to ``DONE``: skip it, settle it, or take it.
 
@@ -59,7 +66,7 @@ class Run:
             return
         evidence = step.apply(self.ports, intent)
         self.record(RecordKind.DONE, evidence, step=step.kind, unit=step.unit)
-        self.listen(Event(name="step", step=step.kind, unit=step.unit))
+        self.tell(Event(name="step", step=step.kind, unit=step.unit))
 
     def settle(self, step: Step, intent: Body) -> bool:
         """Find out whether an intent without outcome took effect; record it if so and return whether.
@@ -73,7 +80,7 @@ class Run:
             )
         if isinstance(found, Done):
             self.record(RecordKind.DONE, found.evidence, step=step.kind, unit=step.unit)
-            self.listen(Event(name="step", step=step.kind, unit=step.unit, detail="had taken effect before"))
+            self.tell(Event(name="step", step=step.kind, unit=step.unit, detail="had taken effect before"))
             return True
         return False
 
@@ -92,7 +99,7 @@ class Run:
             self.record(RecordKind.UNDO_INTENT, undo_intent, step=step.kind, unit=step.unit)
         evidence = step.undo(self.ports, {**view.intent, **(view.evidence or {})}, undo_intent)
         self.record(RecordKind.UNDONE, evidence, step=step.kind, unit=step.unit)
-        self.listen(Event(name="undo", step=step.kind, unit=step.unit))
+        self.tell(Event(name="undo", step=step.kind, unit=step.unit))
 
     def check_interrupt(self) -> None:
         """Stop here if the operator asked for it.

@@ -67,7 +67,7 @@ def _run_stage(plan: Plan, run: Run, phase: Phase, kinds: tuple[StepKind, ...]) 
     if phase in _GUARDED:
         check_still_ours(plan, run)
     chains = build_chains(kinds, plan)
-    run.listen(Event(name="stage", step=phase, detail=str(sum(len(chain) for chain in chains))))
+    run.tell(Event(name="stage", step=phase, detail=str(sum(len(chain) for chain in chains))))
     if kinds == (StepKind.CUT_OVER_FILE,):
         # One file after the other, in the order of the plan: people can follow it, and there is nothing to gain.
         for chain in chains:
@@ -75,7 +75,7 @@ def _run_stage(plan: Plan, run: Run, phase: Phase, kinds: tuple[StepKind, ...]) 
     else:
         _run_chains(plan, run, chains, workers=2 if StepKind.PROVE in kinds else run.workers)
     run.record(RecordKind.BARRIER, {"barrier": phase})
-    run.listen(Event(name="barrier", step=phase))
+    run.tell(Event(name="barrier", step=phase))
 
 
 def _run_chains(plan: Plan, run: Run, chains: list[list[Step]], *, workers: int) -> None:

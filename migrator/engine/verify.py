@@ -54,7 +54,10 @@ def verify(plan: Plan, evidence: Evidence) -> list[Check]:
 def _verify_state(state: PlannedState, evidence: Evidence) -> list[Check]:
     view = evidence.run
     if view.step(StepKind.LOCK_SOURCE, state.name).state is not StepState.DONE:
-        return [_source_is_free(state, evidence)]
+        checks = [_source_is_free(state, evidence)]
+        if view.outcome == Phase.ROLLED_BACK and view.step(StepKind.CAPTURE, state.name).evidence is not None:
+            checks.append(_returned_document(state, evidence))
+        return checks
     checks = [_seal(state, evidence), _source_document(state, evidence)]
     if view.step(StepKind.PUBLISH, state.name).state is StepState.DONE:
         checks.append(_target_document(state, evidence))
@@ -74,6 +77,19 @@ def _source_is_free(state: PlannedState, evidence: Evidence) -> Check:
         ok=not ours,
         found="still locked by this run" if ours else "no lock of this run",
     )
+
+
+def _returned_document(state: PlannedState, evidence: Evidence) -> Check:
+    """After a rollback the source serves what was captured or carried back, or a successor of it."""
+    carried = evidence.run.step(StepKind.CARRY_BACK, state.name).evidence
+    digest, serial = (carried["sha256"], carried["serial"]) if carried else (state.sha256, state.serial)
+    head = evidence.source.read_state(state.name)
+    if digest_of_head(head) == digest:
+        found = f"serial {serial}, as this run left it" if digest else "never written, as before"
+        return Check(name="source-document", subject=state.name, ok=True, found=found)
+    lineage = evidence.run.step(StepKind.CAPTURE_TARGET, state.name).evidence or {"lineage": state.lineage}
+    ok, found = _compare_successor(head, lineage=lineage["lineage"], serial=serial)
+    return Check(name="source-document", subject=state.name, ok=ok, found=found)
 
 
 def _seal(state: PlannedState, evidence: Evidence) -> Check:
@@ -101,17 +117,24 @@ def _target_document(state: PlannedState, evidence: Evidence) -> Check:
 
 
 def _compare_target(state: PlannedState, head: Head) -> tuple[bool, str]:
-    if head.presence is not Presence.PRESENT:
-        return state.sha256 is None, "nothing there yet" if state.sha256 is None else "missing"
-    if digest_of(head.data) == state.sha256:
+    if head.presence is not Presence.PRESENT and state.sha256 is None:
+        return True, "nothing there yet"
+    if digest_of_head(head) == state.sha256:
         return True, f"serial {state.serial}, byte-identical"
+    return _compare_successor(head, lineage=state.lineage if state.sha256 else None, serial=state.serial)
+
+
+def _compare_successor(head: Head, *, lineage: str | None, serial: int | None) -> tuple[bool, str]:
+    """Say whether other bytes than expected are a successor of them; without a lineage any state is (a first one)."""
+    if head.presence is not Presence.PRESENT:
+        return False, "missing"
     try:
         snapshot = read_snapshot(head.data)
     except InvalidStateError as error:
         return False, error.message
-    if state.sha256 is None:
-        return True, f"serial {snapshot.serial}, first written at the target"
-    relation = compare_other_bytes(lineage=state.lineage or "", serial=state.serial or 0, other=snapshot)
+    if lineage is None:
+        return True, f"serial {snapshot.serial}, first written there since"
+    relation = compare_other_bytes(lineage=lineage, serial=serial or 0, other=snapshot)
     ok = relation is Relation.NEWER
     return ok, f"moved on to serial {snapshot.serial}, same lineage" if ok else f"the document there is {relation}"
 

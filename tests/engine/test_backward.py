@@ -323,3 +323,30 @@ def test_verify_finds_each_difference(world, break_it, check):
     assert world.failed_checks() == {}
     break_it(world)
     assert list(world.failed_checks()) == [check]
+
+
+@pytest.mark.parametrize(
+    ("data", "ok", "found"),
+    [
+        (None, True, "serial 9, as this run left it"),
+        (document(10), True, "moved on to serial 10, same lineage"),
+        (document(10, lineage="other"), False, "the document there is unrelated"),
+    ],
+)
+def test_verify_after_a_rollback_looks_at_what_the_source_serves(world, data, ok, found):
+    world.migrate()
+    world.put("attic-dev", NEWER)
+    world.rollback()
+    if data is not None:
+        world.apply_at_source("attic-dev", data)
+    (check,) = (one for one in world.verify() if (one.name, one.subject) == ("source-document", "attic-dev"))
+    assert (check.ok, check.found) == (ok, found)
+
+
+def test_verify_after_the_rollback_of_a_state_that_was_never_written(make_world):
+    world = make_world({"attic-dev": None})
+    world.migrate()
+    world.rollback()
+    assert [one.found for one in world.verify() if one.name == "source-document"] == ["never written, as before"]
+    world.apply_at_source("attic-dev", document(1))
+    assert world.failed_checks() == {}

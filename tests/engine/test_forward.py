@@ -17,6 +17,7 @@ from migrator.errors import (
     StoppedError,
 )
 from migrator.journal.run_directory import Home
+from migrator.plan.model import Finding
 from migrator.standin import Fault
 from tests.engine.conftest import CREATED, SECRET, document
 
@@ -379,3 +380,25 @@ def test_no_secret_in_plan_journal_or_status(world):
     assert SECRET.encode() not in (directory.path / "plan.json").read_bytes()
     assert SECRET not in repr(world.status()) + repr(world.verify())
     assert Home(world.root).runs() == [directory]
+
+
+def test_a_plan_with_a_blocker_is_never_carried_out(make_world):
+    blocker = Finding(code="unbound-state", where="odd", message="m")
+    world = make_world(blockers=(blocker,))
+    before = world.truth()
+    with pytest.raises(RefusedError, match="a blocker is never carried out") as refused:
+        world.migrate()
+    assert (refused.value.exit_code, refused.value.where) == (4, "unbound-state: odd")
+    assert world.truth() == before
+
+
+def test_a_terminal_that_goes_away_does_not_leave_states_half_way(world):
+    def hang_up(event):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def listen(run):
+        run.listen = hang_up
+
+    assert world.migrate(prepare=listen) is Phase.MIGRATED
+    world.rollback(prepare=listen)
+    assert world.status().phase == "rolled-back"

@@ -122,7 +122,9 @@ class Log:
 
     def _check_intact(self) -> None:
         if self._broken is not None:
-            raise JournalWriteError(f"the journal could not be written before: {self._broken}; nothing more is attempted")
+            raise JournalWriteError(
+                f"the journal could not be written before: {self._broken}; nothing more is attempted"
+            )
 
     def _guarded(self, write: Callable[[], None]) -> None:
         try:

@@ -168,8 +168,6 @@ class Lab:
     def __exit__(self, *_: object) -> None:
         self.gitlab.stop()
 
-    # --- what an operator types ---------------------------------------------------------------------------------------
-
     def environment(self, credentials: str = "both") -> dict[str, str]:
         """What a child gets: credentials of the "source", the "target", "both", or "none"."""
         base = {
@@ -314,8 +312,6 @@ class Lab:
         data = runs[-1].read_bytes() if runs else b""
         return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
 
-    # --- whole truths, each asserted in several tests -----------------------------------------------------------------
-
     def check_migrated(self) -> None:
         """Copies are byte-identical, the source is unchanged and sealed, the target is free."""
         assert self.documents() == self.newest()
@@ -330,9 +326,6 @@ class Lab:
         assert {name: self.gitlab.document(name) for name in self.states} == (documents or self.newest())
         assert self.gitlab.locked() == []
         assert self.objects() == {}
-
-
-# --- children ---------------------------------------------------------------------------------------------------------
 
 
 def split_state(state: str) -> tuple[str, str]:

@@ -110,7 +110,7 @@ def run(arguments: Sequence[str]) -> int:
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback without -v
         if output.verbosity:
             traceback.print_exc()
-        return output.error(InternalError(f"internal error: {type(error).__name__}"))
+        return output.error(InternalError(f"this is a bug: {type(error).__name__}", where=_locate(error)))
 
 
 def hoist_global_options(arguments: Sequence[str]) -> list[str]:
@@ -134,6 +134,12 @@ def _end_without_reader() -> int:
     """The reader (head, less) went away: not an error of ours, and nothing more can be shown."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def _locate(error: Exception) -> str:
+    """Return where an unexpected error was raised; its text may hold anything, and is not shown."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def _interrupted() -> InterruptedRunError:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 WIDTH_WITHOUT_TERMINAL = 120
 _ADVICE = "run the command again; if the answer stays the same, ask those who run that server"
 _PROMISES = {
+    1: "unknown; migrator status says how far a run is",
     2: "nothing was touched",
     3: "nothing was changed by this command",
     4: "nothing was touched",

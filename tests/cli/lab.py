@@ -79,8 +79,8 @@ class Finished:
     @property
     def told(self) -> dict[str, str]:
         """The four parts of the error message on stderr."""
-        lines = self.err[self.err.rindex("error: ") :].rstrip("\n").split("\n")
-        parts = {"what": lines[0].removeprefix("error: ")}
+        lines = ("\n" + self.err).rpartition("\nerror: ")[2].rstrip("\n").split("\n")
+        parts = {"what": lines[0]}
         for line in lines[1:]:
             label, _, text = line.strip().partition(":")
             parts[label] = text.strip()

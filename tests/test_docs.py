@@ -31,6 +31,7 @@ from migrator.rewrite.reference import Disposition, ReferenceKind
 from migrator.settings import KEY_FIELDS, Settings, parse_settings
 from scripts.lib import docs as generated
 from scripts.lib import transcript
+from scripts.lib.known_programs import PROGRAMS
 from tests.support.programs import require_program
 
 TOP = Path(__file__).resolve().parents[1]
@@ -46,7 +47,9 @@ def read(name: str) -> str:
 # --- links ------------------------------------------------------------------------------------------------------------
 
 
-FENCE = re.compile(r"^(?P<indent> *)(?P<fence>```+)(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)(?P=fence)$", re.M | re.S)
+FENCE = re.compile(
+    r"^(?P<indent> *)(?P<fence>```+)(?P<language>\w*)\n(?P<body>.*?)^(?P=indent)(?P=fence)$", re.MULTILINE | re.DOTALL
+)
 
 
 def without_code(text: str) -> str:
@@ -59,7 +62,7 @@ def find_links(text: str) -> list[str]:
 
 def find_anchors(text: str) -> set[str]:
     """The anchors of headings, by GitHub's and GitLab's common rule."""
-    headings = re.findall(r"^#{1,6} +(.+?) *$", FENCE.sub("", text), re.M)
+    headings = re.findall(r"^#{1,6} +(.+?) *$", FENCE.sub("", text), re.MULTILINE)
     plain = (re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings)
     return set(plain)
 
@@ -104,11 +107,11 @@ def find_command_lines(name: str) -> Iterator[Line]:
     """Every `migrator ...` in a code block or in inline code; placeholders in capitals stand for values."""
     text = read(name)
     if name == "docs/commands.md":
-        found = re.findall(r"^ *Example:\s+(migrator .+)$", text, re.M)
+        found = re.findall(r"^ *Example:\s+(migrator .+)$", text, re.MULTILINE)
     else:
         blocks = "\n".join(match["body"] for match in FENCE.finditer(text) if match["language"] in ("sh", "console"))
         shown = re.findall(r"`(migrator [^`]+)`", re.sub(r"\s*\n\s*", " ", FENCE.sub("", text)))
-        found = [*re.findall(r"(?:^|[ /$])(migrator [^\n]+)", blocks, re.M), *shown]
+        found = [*re.findall(r"(?:^|[ /$])(migrator [^\n]+)", blocks, re.MULTILINE), *shown]
     for line in found:
         for part in re.split(r"&&|\||;", line.partition(" #")[0]):
             if part.strip().startswith("migrator "):
@@ -157,7 +160,9 @@ def test_scripts_that_are_named_exist() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_paths_of_the_repository_that_are_named_exist(name: str) -> None:
     inline = re.findall(r"`([^`\n]+)`", FENCE.sub("", read(name)))
-    paths = [one for one in inline if re.fullmatch(r"(?:migrator|tests|docs|fixtures|stacks|scripts)(?:/[\w./-]+)?", one)]
+    paths = [
+        one for one in inline if re.fullmatch(r"(?:migrator|tests|docs|fixtures|stacks|scripts)(?:/[\w./-]+)?", one)
+    ]
     assert [path for path in paths if path != "migrator" and not (TOP / path).exists()] == []
 
 
@@ -192,12 +197,14 @@ def test_a_transcript_hides_what_varies_and_counts_what_it_leaves_out() -> None:
 
 def error_classes() -> list[type[MigratorError]]:
     found = vars(migrator.errors).values()
-    return [one for one in found if isinstance(one, type) and issubclass(one, MigratorError) and one is not MigratorError]
+    return [
+        one for one in found if isinstance(one, type) and issubclass(one, MigratorError) and one is not MigratorError
+    ]
 
 
 def read_rows(name: str, *, width: int = 2) -> list[list[str]]:
     """The cells of every table row of a document."""
-    rows = re.findall(r"^\|(.+)\|$", read(name), re.M)
+    rows = re.findall(r"^\|(.+)\|$", read(name), re.MULTILINE)
     cells = [[cell.strip().strip("`") for cell in re.split(r"(?<!\\)\|", row)] for row in rows]
     return [row for row in cells if len(row) >= width and not set(row[0]) <= {"-", " "}]
 
@@ -226,7 +233,7 @@ def setting_names() -> dict[str, set[str]]:
 
 
 def read_sections(name: str) -> dict[str, str]:
-    parts = re.split(r"^## +(.+)$", read(name), flags=re.M)
+    parts = re.split(r"^## +(.+)$", read(name), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
 
 
@@ -238,7 +245,7 @@ def sample_settings() -> str:
 @pytest.mark.parametrize("table", [name for name in setting_names() if name != "format"])
 def test_every_setting_is_explained_and_nothing_else(table: str) -> None:
     section = read_sections("docs/configuration.md")[table]
-    explained = {name for name in re.findall(r"^\| `(\w+)` ", section, re.M)}
+    explained = set(re.findall(r"^\| `(\w+)` ", section, re.MULTILINE))
     assert explained == setting_names()[table]
 
 
@@ -246,7 +253,7 @@ def test_defaults_are_as_documented() -> None:
     for table, kind in get_type_hints(Settings).items():
         if not dataclasses.is_dataclass(kind):
             continue
-        rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", read_sections("docs/configuration.md")[table], re.M))
+        rows = dict(re.findall(r"^\| `(\w+)` \| (.+?) \|", read_sections("docs/configuration.md")[table], re.MULTILINE))
         for field in dataclasses.fields(kind):
             if field.default not in (dataclasses.MISSING, None, ""):
                 shown = str(field.default).lower() if isinstance(field.default, bool) else f'"{field.default}"'
@@ -256,10 +263,10 @@ def test_defaults_are_as_documented() -> None:
 def test_the_sample_parses_as_it_stands_and_with_every_comment_removed() -> None:
     sample = sample_settings()
     parse_settings(sample, where="docs/configuration.md", environment={})
-    full = re.sub(r"^# ", "", sample, flags=re.M)
+    full = re.sub(r"^# ", "", sample, flags=re.MULTILINE)
     parse_settings(full, where="docs/configuration.md", environment={})
     for table, names in setting_names().items():
-        missing = [name for name in names if not re.search(rf"^{name} = ", full, re.M)]
+        missing = [name for name in names if not re.search(rf"^{name} = ", full, re.MULTILINE)]
         assert missing == [], table
 
 
@@ -297,7 +304,7 @@ def test_every_hazard_is_explained() -> None:
     sections = read_sections("docs/hazards.md")
     assert list(sections) == sorted(kind.code for kind in CATALOGUE)
     for code, text in sections.items():
-        assert re.findall(r"^\*\*(.+?)\.\*\*", text, re.M) == ["What", "Danger", "Do"], code
+        assert re.findall(r"^\*\*(.+?)\.\*\*", text, re.MULTILINE) == ["What", "Danger", "Do"], code
 
 
 def test_every_kind_of_reference_and_every_disposition_is_explained() -> None:
@@ -309,6 +316,12 @@ def test_phases_are_those_of_the_engine() -> None:
     phases = importlib.import_module("migrator.engine.phases")
     rows = [row[0] for row in read_rows("docs/concepts.md", width=5)][1:]
     assert rows == ["planned", *(phase.value for phase, _ in phases.FORWARD)]
+
+
+def test_the_variables_of_the_scripts_are_named() -> None:
+    rows = " ".join(row[0] for row in read_rows("CONTRIBUTING.md"))
+    named = set(re.findall(r"\b[A-Z][A-Z0-9_]+\b", rows))
+    assert named == {program.variable for program in PROGRAMS.values()} | {"GO", "PYTHON", "MIGRATOR_CACHE", "CI"}
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -360,7 +373,9 @@ def test_the_glossary_has_the_words_of_the_design() -> None:
 # --- nothing of this machine ------------------------------------------------------------------------------------------
 
 # Put together here, so that this file is clean too.
-REGISTRIES = re.compile("|".join([r"py" + r"pi\.org", "files.python" + "hosted", "registry.np" + "mjs", "proxy.go" + "lang"]))
+REGISTRIES = re.compile(
+    "|".join([r"py" + r"pi\.org", "files.python" + "hosted", "registry.np" + "mjs", "proxy.go" + "lang"])
+)
 MACHINE = re.compile(r"(?<![\w.~$}])/(?:root|home|work|tmp|Users|mnt)/\w")
 
 
@@ -375,5 +390,7 @@ def test_no_registry_and_no_path_of_a_machine_is_named(name: str) -> None:
 
 @pytest.mark.parametrize("script", ["demo", "test"])
 def test_the_two_commands_of_the_readme_say_how_they_are_used(script: str) -> None:
-    done = subprocess.run([TOP / "scripts" / script, "--help"], env=os.environ, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [TOP / "scripts" / script, "--help"], env=os.environ, capture_output=True, text=True, check=True
+    )
     assert f"usage: scripts/{script}" in done.stdout

@@ -25,7 +25,10 @@ _CERTAIN = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-_STATE_WORD = r"(?:(?:tofu|terraform|remote)\s+)?\bstates?\b(?!\s+of\s+the\s+art)"
+_STATE_WORD = (
+    r"(?:\bstates?\b(?!\s+of\s+the\s+art)|\btfstates?\b|\b(?:terraform|opentofu|tofu|remote)[- ](?:state|backend)s?\b"
+    r"|\bzust(?:and|ände)\w*|\bétats?\b|\bestados?\b|\bstato\b)"
+)
 _GITLAB = r"GitLab\b(?!\s+(?:CI|runners?|groups?|pipelines?|jobs?|agents?|tokens?|provider)\b)"
 _POSSIBLE = re.compile(
     rf"{_GITLAB}[^.\n]{{0,80}}?{_STATE_WORD}|{_STATE_WORD}[^.\n]{{0,80}}?{_GITLAB}|CI_JOB_TOKEN[^.\n]{{0,80}}?{_STATE_WORD}",

@@ -20,6 +20,7 @@ class Assignment:
     expression: str
     span: Span
     expression_span: Span
+    exported: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class JustFile:
 
 
 _NAME = r"[A-Za-z_][A-Za-z0-9_-]*"
-_ASSIGNMENT = re.compile(rf"^(?:export\s+)?(?P<name>{_NAME})\s*:=\s*(?P<expression>.*)$", re.DOTALL)
+_ASSIGNMENT = re.compile(rf"^(?P<export>export\s+)?(?P<name>{_NAME})\s*:=\s*(?P<expression>.*)$", re.DOTALL)
 _SETTING = re.compile(rf"^set\s+(?P<name>{_NAME})(?:\s*:=\s*(?P<value>.*))?$", re.DOTALL)
 _OTHER = re.compile(rf"^(?:alias\s|import\??\s|mod\??\s+{_NAME}|unexport\s|\[)")
 _HEADER = re.compile(rf"^@?(?P<name>{_NAME})(?P<rest>(?:\s|:(?!=)).*)$", re.DOTALL)
@@ -152,6 +153,7 @@ def _assignment(found: re.Match[str], statement: Span) -> Assignment:
         expression=found["expression"],
         span=Span(statement.start, statement.start + found.end()),
         expression_span=Span(statement.start + start, statement.start + end),
+        exported=found["export"] is not None,
     )
 
 

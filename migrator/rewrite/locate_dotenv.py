@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 
+from migrator.rewrite.address import read_address
 from migrator.rewrite.claims import comment_groups
 from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.locate_shell import locate_shell
@@ -46,11 +47,16 @@ def _locate_run(text: str, run: Span) -> Located:
     problem = (
         "a password stands here in clear: take it out and put the two S3 keys in its place" if form == "value" else None
     )
+    address = re.search(r"TF_HTTP_ADDRESS[ \t]*=[ \t]*[\"']?(?P<value>[^\s\"'#]*)", run.of(text))
+    found = read_address(address["value"]) if address and address["value"] else None
+    if found is not None and found.state is None and not problem:
+        problem = found.problem or "the address names no state"
     return Located(
         kind=ReferenceKind.DOTENV_VARIABLE,
         span=run,
         disposition=Disposition.REPORT if problem else Disposition.REWRITE,
         reason=problem or "variables of the http backend",
+        state=found.state if found else None,
         detail={"language": "dotenv", "password": form},
     )
 

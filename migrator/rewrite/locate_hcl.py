@@ -21,6 +21,8 @@ from migrator.rewrite.unparsable import UnparsableError
 
 _MATTERS = re.compile(r"\bterraform\b[^\n]*\{|terraform_remote_state")
 _BLOCK_MATTERS = re.compile(r"\bbackend\s+\"?http\"?\s*\{|terraform_remote_state")
+_REMOTE_STATE_TYPE = re.compile(r"backend\s*=\s*\"http\"")
+_SETTING = re.compile(r"[ \t]*(?P<name>\w+)[ \t]*=[ \t]*(?P<value>\"[^\"]*\"|[\w.-]+)[ \t]*(?:(?:#|//).*)?")
 _BLOCK_COMMENT = re.compile(r"^[ \t]*(?P<comment>/\*.*?\*/)", re.MULTILINE | re.DOTALL)
 _TRAILING_COMMENT = re.compile(r"[ \t]+(?P<comment>(?:#|//)[^\n\r]*)")
 
@@ -125,6 +127,8 @@ def locate_hcl(text: str) -> tuple[Located, ...]:
     Raises: UnparsableError with line and column.
     """
     json_syntax = is_json(text)
+    if (settings := _locate_settings_file(text)) is not None:
+        return settings
     matters = _BLOCK_MATTERS.search(text) or (json_syntax and '"backend"' in text)
     file = read_hcl(text) if matters else HclFile()
     syntax = "json" if json_syntax else "hcl"
@@ -143,15 +147,46 @@ def locate_hcl(text: str) -> tuple[Located, ...]:
     return tuple(sorted(located, key=lambda one: one.span))
 
 
+def _locate_settings_file(text: str) -> tuple[Located, ...] | None:
+    """Return the one reference of a file for ``-backend-config=FILE``; None for any other file."""
+    lines = [line for line in re.finditer(r"[^\r\n]+", text) if re.match(r"[ \t]*[^\s#/]", line.group())]
+    settings = [_SETTING.fullmatch(line.group()) for line in lines]
+    values = {one["name"]: one["value"] for one in settings if one is not None}
+    if "address" not in values or None in settings or not set(values) <= HTTP_ARGUMENTS:
+        return None
+    found = read_address(values["address"].strip('"'))
+    span = Span(lines[0].start(), lines[-1].end())
+    problem = found.problem if found.state else "the address names no state"
+    if re.search(r"^[ \t]*(?:#|//|/\*)", span.of(text), re.MULTILINE):
+        problem = problem or "settings of the http backend with comments between them: the s3 backend refuses them"
+    located = Located(
+        kind=ReferenceKind.INIT_FLAGS,
+        span=span,
+        disposition=Disposition.REPORT if problem else Disposition.REWRITE,
+        reason=problem or "a file of settings for the http backend, given to init",
+        state=found.state,
+        detail={"language": "hcl"},
+    )
+    around = [Span(0, span.start), Span(span.end, len(text))]
+    groups = [group for area in around for mark in ("#", "//") for group in comment_groups(text, mark, region=area)]
+    return tuple(
+        sorted(
+            [located, *(one for group in groups for one in locate_comment(text, group, language="hcl"))],
+            key=lambda one: one.span,
+        )
+    )
+
+
 def _locate_rest(text: str, taken: list[Span]) -> list[Located]:
     """Report every other line that names the source: a description, a provisioner, a local."""
     found: list[Located] = []
+    terragrunt = re.search(r"^\s*remote_state\s*\{", text, re.MULTILINE) is not None
     for line in re.finditer(r"[^\n]+", text):
         stripped = line.group().strip()
         start = line.start() + line.group().index(stripped) if stripped else line.start()
         span = Span(start, start + len(stripped))
         covered = any(one.start < span.end and span.start < one.end for one in taken)
-        if not covered and names_source(stripped):
+        if not covered and (names_source(stripped) or (terragrunt and _REMOTE_STATE_TYPE.match(stripped))):
             found.append(
                 Located(
                     kind=ReferenceKind.STATE_URL if "/terraform/state/" in stripped else ReferenceKind.PROSE,

@@ -86,7 +86,9 @@ def _locate_settings(text: str, file: JustFile, located: list[Located]) -> Itera
         uses = [use for use in _uses(text, assignment) if use >= 0]
         feeds = any(span.start <= use < span.end for use in uses for span in rewritten)
         names = _BUILDS_ADDRESS.search(f"{assignment.name} {assignment.expression}") is not None
-        direct = "TF_HTTP_" in assignment.expression or "/terraform/state" in assignment.expression
+        direct = (
+            "TF_HTTP_" in f"{assignment.name} {assignment.expression}" or "/terraform/state" in assignment.expression
+        )
         if not (direct or (feeds and names)):
             continue
         if any(re.search(rf"\{{\{{\s*{assignment.name}\s*\}}\}}", one.state or "") for one in located):
@@ -95,11 +97,14 @@ def _locate_settings(text: str, file: JustFile, located: list[Located]) -> Itera
         reason = (
             "other recipes use it" if others else "nothing here uses it any more, but just --evaluate can ask for it"
         )
+        exported = assignment.name.startswith("TF_HTTP_")
         yield Located(
             kind=ReferenceKind.SOURCE_SETTING,
             span=assignment.span,
-            disposition=Disposition.KEEP,
-            reason=f"setting for the source's address; kept: {reason}",
+            disposition=Disposition.REPORT if exported else Disposition.KEEP,
+            reason="sets a variable of the http backend for recipes: take it out where nothing else reads it"
+            if exported
+            else f"setting for the source's address; kept: {reason}",
             detail={"language": "just", "name": assignment.name},
         )
 
@@ -118,8 +123,11 @@ def _addresses(file: JustFile) -> dict[str, str]:
     found: dict[str, str] = {}
     for assignment in file.assignments:
         rendered = _render(assignment.expression)
-        if rendered is not None and "/terraform/state" in rendered:
-            found["{{" + assignment.name + "}}"] = rendered
+        if rendered is None or "/terraform/state" not in rendered:
+            continue
+        found["{{" + assignment.name + "}}"] = rendered
+        if assignment.exported or "export" in file.settings:
+            found[assignment.name] = rendered
     return found
 
 

@@ -8,7 +8,6 @@ Whether a document is history (a changelog, research notes) is not known here: t
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -44,7 +43,6 @@ _SENTENCE_END = re.compile(
 )
 _VARIABLE_CELL = re.compile(r"`?TF_HTTP_(?P<name>[A-Z_]+)`?")
 _LIKELY_SHELL = re.compile(r"^\s*(?:\$ )?(?:export |tofu |terraform |glab |curl |just |eval )", re.MULTILINE)
-_UNKNOWN_STATE = "<state>"  # lets the shell locator see what depends on variables set elsewhere; never written
 _SHELL = frozenset({"bash", "sh", "shell", "zsh", "ksh", "fish", "envrc"})
 _CONSOLE = frozenset({"console", "shell-session", "shellsession", "terminal", "session"})
 
@@ -96,6 +94,8 @@ class _Document:
             elif token.type == "inline" and previous == "paragraph_open":
                 if not any(table[0] <= first < table[1] for table in tables):
                     yield from self._locate_paragraph(first, last)
+            elif token.type == "html_block":
+                yield from self._locate_markup(first, last)
             elif token.type == "inline" and previous == "heading_open":
                 yield from self._locate_heading(first, last)
             previous = token.type
@@ -108,6 +108,16 @@ class _Document:
                 "a heading about state in GitLab; headings are kept, since links may lead to them: read its section"
             )
             yield self._prose(span, Disposition.REPORT, reason, (first, last))
+
+    def _locate_markup(self, first: int, last: int) -> Iterator[Located]:
+        for number in range(first, last):
+            line = self._line(number)
+            start = self._starts[number] + len(line) - len(line.lstrip())
+            if names_source(line):
+                reason = "markup that says that state is in GitLab: read it"
+                yield self._prose(
+                    Span(start, start + len(line.strip())), Disposition.REPORT, reason, (number, number + 1)
+                )
 
     def _line(self, number: int) -> str:
         return self._text[self._starts[number] : self._starts[number + 1]].rstrip("\r\n")
@@ -162,7 +172,7 @@ class _Document:
             elif not command and start is not None:
                 content = Span(self._starts[start], self._starts[number])
                 yield from self._embedded(
-                    content, style="console", prefix=prefix + "$ ", locate=_locate_shell, language="shell"
+                    content, style="console", prefix=prefix + "$ ", locate=locate_shell, language="shell"
                 )
                 start = None
             continued = command and line.endswith("\\")
@@ -254,26 +264,10 @@ class _Document:
         )
 
 
-def _locate_shell(text: str) -> tuple[Located, ...]:
-    """Locate in a snippet; an init without any backend setting is reported, since the s3 backend needs a key."""
-    found = locate_shell(text)
-    if not re.search(r"\binit\b", text):
-        return found
-    known = {one.span for one in found}
-    inherited = locate_shell(text, inherited_state=_UNKNOWN_STATE)
-    reason = "init without a backend setting: give the key of the state, or the file that holds it"
-    incomplete = [
-        replace(one, disposition=Disposition.REPORT, reason=reason, state=None)
-        for one in inherited
-        if one.kind is ReferenceKind.BARE_INIT and one.state == _UNKNOWN_STATE and one.span not in known
-    ]
-    return settle([*found, *incomplete])
-
-
 def _locator(language: str, content: str) -> tuple[Callable[[str], tuple[Located, ...]] | None, str]:
     """Return the locator for the language of a snippet, None when nothing of ours reads it."""
     if language in _SHELL or (language in {"", "text", "txt"} and _LIKELY_SHELL.search(content)):
-        return _locate_shell, "shell"
+        return locate_shell, "shell"
     if language in {"yaml", "yml", "gitlab-ci"}:
         from migrator.rewrite.locate_yaml import locate_yaml
 

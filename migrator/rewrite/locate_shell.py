@@ -29,12 +29,15 @@ if TYPE_CHECKING:
 __all__ = ["locate_shell", "mask_expressions", "mask_just", "mask_nothing"]
 
 _NO_ADDRESSES: Mapping[str, str] = MappingProxyType({})
-_MATTERS = re.compile(r"TF_HTTP|backend-config|terraform/state|gitlab-(?:tofu|terraform)")
+_MATTERS = re.compile(
+    r"TF_HTTP|backend-config|terraform/state|gitlab-(?:tofu|terraform)|(?:tofu|terraform)\b[^\n]*\binit\b|\bTF\w*\}?\"?\s+init\b"
+)
 _INIT = re.compile(r"\binit\b")
 _TOKEN = re.compile(r"personal[ _]access[ _]token|\bapi`? scope\b", re.IGNORECASE)
 _NEAR = 4  # lines: a sentence about a token belongs to the one that names TF_HTTP_PASSWORD
 _LEFT_OVER = re.compile(
     r"TF_HTTP_?\w*\*?|/terraform/states?\b|-backend-config[= ][\"']*(?:address|(?:un)?lock_(?:address|method)|username|password)="
+    r"|\bbackend\s+\\?\"http\\?\""
 )
 
 
@@ -163,6 +166,8 @@ def _locate_message(scope: Scope, node: "Node", span: Span) -> Located:
         kind, problem = ReferenceKind.ENVIRONMENT_EXPORT, "writes a variable of the http backend into a file"
     elif "terraform/state" in text or "$" in re.sub(r"\$\{?(?!TF_HTTP)\w+\}?", "", text):
         problem = "text with an address or a variable of the http backend"
+    elif _goes_to_file(node):
+        problem = "text about the http backend that goes into a file or to another command"
     else:
         try:
             build_message(text, ANY_TARGET)
@@ -175,7 +180,10 @@ def _goes_to_file(node: "Node") -> bool:
     """Tell whether a message is written to a file or given to another command."""
     command = node.parent
     around = command.parent if command is not None else None
-    return around is not None and around.type in {"redirected_statement", "pipeline"}
+    if around is None or around.type not in {"redirected_statement", "pipeline"}:
+        return False
+    redirects = [child.text or b"" for child in around.named_children if child.type == "file_redirect"]
+    return around.type == "pipeline" or any(not re.match(rb"\d*>&\d", one) for one in redirects)
 
 
 def _overlap(one: Span, other: Span) -> bool:
@@ -202,10 +210,9 @@ def _locate_addresses(scope: Scope, located: list[Located]) -> list[Located]:
         if any(one.start <= found.start() < one.end for one in taken):
             continue
         assignment = _address_variable(scope, found.start(), located)
-        one = assignment or _report_line(scope, found.start())
-        if not any(other.start < one.span.end and one.span.start < other.end for other in taken):
-            located.append(one)
-            taken.append(one.span)
+        one = assignment or _report_line(scope, found.start(), taken)
+        located.append(one)
+        taken.append(one.span)
     return located
 
 
@@ -234,11 +241,14 @@ def _address_variable(scope: Scope, position: int, located: Sequence[Located]) -
     return None
 
 
-def _report_line(scope: Scope, position: int) -> Located:
+def _report_line(scope: Scope, position: int, taken: Sequence[Span]) -> Located:
+    """Report what is left of the line around ``position`` between the references that stand on it."""
     whole, region = scope.source.whole, scope.source.region
     start = max(whole.rfind("\n", 0, position) + 1, region.start)
     end = whole.find("\n", position)
     end = min(region.end, len(whole) if end < 0 else end)
+    start = max([start, *(one.end for one in taken if one.end <= position)])
+    end = min([end, *(one.start for one in taken if one.start > position)])
     line = whole[start:end]
     start += len(line) - len(line.lstrip())
     return Located(
@@ -259,7 +269,8 @@ def _keep_what_is_read(text: str, located: Sequence[Located]) -> Iterator[Locate
         for one in located
     )
     for one in located:
-        if read and one.kind is ReferenceKind.ENVIRONMENT_EXPORT and one.disposition is Disposition.REWRITE:
+        held = read and one.kind is ReferenceKind.ENVIRONMENT_EXPORT and one.disposition is Disposition.REWRITE
+        if held and "credentials" in one.detail:  # what is set for one command is read by no other
             reason = "sets variables of the http backend that another command reads"
             yield replace(one, disposition=Disposition.REPORT, reason=reason)
         else:

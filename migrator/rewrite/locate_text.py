@@ -15,7 +15,8 @@ from migrator.rewrite.spans import Span
 
 _MARKS = re.compile(r"TF_HTTP_|/terraform/state\b|gitlab|http[ -]backend|backend[ -]\"http", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"[^\s][^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
-_TRACE = re.compile(r"TF_HTTP_\w*|/terraform/state(?:/|\b)")
+_LINE = re.compile(r"[^\s][^\n]*")
+_TRACE = re.compile(r"TF_HTTP_\w*|/terraform/state(?:/|\b)|\bbackend\s+\\?\"http\\?\"")
 _END_OF_ADDRESS = re.compile(r"[\s\"'`)\],;]|\.(?:\s|$)")
 
 
@@ -35,10 +36,18 @@ def _locate_prose(text: str, found: list[Located]) -> list[Located]:
     reason = "says that state is in GitLab; no rule knows this format"
     for paragraph in _PARAGRAPH.finditer(text):
         span = Span(*paragraph.span())
-        taken = any(_overlap(span, one.span) for one in found)
-        # A paragraph with an address or TF_HTTP_* is reported by that line.
-        if not taken and not _TRACE.search(paragraph.group()) and names_source(paragraph.group()):
-            reports.append(_located(ReferenceKind.PROSE, span, Disposition.REPORT, reason))
+        if not names_source(paragraph.group()):
+            continue
+        if _TRACE.search(paragraph.group()) or any(_overlap(span, one.span) for one in found):
+            # A line with an address or TF_HTTP_* is reported by itself; claims stand on the others.
+            lines = [
+                Span(span.start + one.start(), span.start + one.end()) for one in _LINE.finditer(paragraph.group())
+            ]
+            spans = [one for one in lines if names_source(one.of(text)) and not _TRACE.search(one.of(text))]
+        else:
+            spans = [span]
+        free = [one for one in spans if not any(_overlap(one, other.span) for other in found)]
+        reports += [_located(ReferenceKind.PROSE, one, Disposition.REPORT, reason) for one in free]
     return reports
 
 
@@ -81,6 +90,9 @@ def _report_trace(text: str, trace: re.Match[str], spans: list[Span]) -> Located
     if trace.group().startswith("TF_HTTP_"):
         reason = f"{trace.group()} configures the http backend; no rule knows this place"
         return _located(ReferenceKind.ENVIRONMENT_READ, span, Disposition.REPORT, reason)
+    if not trace.group().startswith("/terraform"):
+        reason = "a backend block of the http type; no rule knows this place"
+        return _located(ReferenceKind.BACKEND_BLOCK, span, Disposition.REPORT, reason)
     reason = "an address of GitLab's state API; no rule knows this place"
     address = _END_OF_ADDRESS.split(span.of(text), maxsplit=1)[0]
     return _located(ReferenceKind.STATE_URL, span, Disposition.REPORT, reason, state=read_address(address).state)

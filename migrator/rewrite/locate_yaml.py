@@ -216,6 +216,7 @@ def _hold_back(variables: Iterable[Located], scripts: list[Located], pipeline: P
         names |= set(new)
         pending += new
     spans = [pipeline.jobs[name].span for name in names if name in pipeline.jobs]
+    spans += [one.span for one in pipeline.variables.values()] if names else []
     for one in variables:
         if one.state and any(span.start <= one.span.start < span.end for span in spans) and "emptied" in one.detail:
             reason = "http backend variables on which a script depends that a person has to change first"

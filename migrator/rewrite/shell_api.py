@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _CLIENT = re.compile(r"^(?:[\w./-]*/)?(?:curl|wget|http|https|xh|glab|gitlab)$")
-_METHOD = re.compile(r"(?:^|\s)(?:-X|--request|--method)[\s=]*[\"']?(?P<method>[A-Z]+)")
+_METHOD = re.compile(r"(?:^|\s)(?:-[a-zA-Z]*X|--request|--method)[\s=]*[\"']?(?P<method>[A-Z]+)")
 _FORMATTERS = {"jq", "column", "cat", "python3", "python", "yq"}
 _FILTERS = {"sort", "head", "tail", "grep", "less", "more", "tee"}
 
@@ -65,7 +65,7 @@ def _locate_call(scope: Scope, node: "Node") -> Located | None:
         outer = _outermost_unlock(scope, node)
         detail = {"statement": "yes" if is_statement(outer) else "no"}
         span = scope.source.span(outer)
-        reason = "removes a lock through GitLab's API"
+        reason = "removes a lock through GitLab's API; needs the aws command afterwards"
         return scope.locate(ReferenceKind.STATE_UNLOCK, span, reason=reason, node=outer, state=state, detail=detail)
     if what == "list":
         return _locate_list(scope, node)
@@ -126,7 +126,7 @@ def _locate_list(scope: Scope, node: "Node") -> Located:
     return scope.locate(
         ReferenceKind.STATE_LIST,
         span,
-        reason="lists states through GitLab's API",
+        reason="lists states through GitLab's API; needs the aws command afterwards",
         node=outer,
         detail={"filters": "\n".join(kept), "fallback": words},
     )

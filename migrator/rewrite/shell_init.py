@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from migrator.rewrite.http_arguments import HTTP_ARGUMENTS
-from migrator.rewrite.reference import Located, ReferenceKind
+from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.shell_scope import Scope, without_quotes
 from migrator.rewrite.spans import Span
 
@@ -22,6 +22,8 @@ _PROGRAM = re.compile(
 _WRAPPER = re.compile(r"^(?:[\w./-]*/)?gitlab-(?:tofu|terraform)$")
 _FLAG = re.compile(r"^[\"']?--?backend-config(?:=(?P<value>.*))?$", re.DOTALL)
 _KEY = re.compile(r"^(?P<key>[a-z_][a-z0-9_]*)=")
+_CONTAINER = re.compile(r"^(?:[\w./-]*/)?(?:docker|podman|nerdctl|kubectl|docker-compose)$")
+WITHOUT_SETTING = "init without a backend setting: give the key of the state, unless the backend block names it"
 _ELIDED = {"...", "…"}
 
 
@@ -45,9 +47,30 @@ def locate_inits(scope: Scope) -> Iterator[Located]:
     """Yield the init commands of a part, and arrays that collect their flags."""
     for node in scope.source.nodes():
         if node.type == "command":
-            yield from _locate_command(scope, node)
+            yield from _locate_command(_with_prefix(scope, node), node)
         elif node.type == "array":
-            yield from _locate_flags(scope, node, scope.source.words(node), in_command=False)
+            found = _locate_flags(scope, node, scope.source.words(node), in_command=False)
+            yield from (_doubt_pieces(scope, node, one) for one in found)
+
+
+def _with_prefix(scope: Scope, node: "Node") -> Scope:
+    """Return the scope of one command: with the address that is set before it, for it alone."""
+    for child in node.named_children:
+        text = scope.source.text(child)
+        if child.type == "variable_assignment" and text.startswith("TF_HTTP_ADDRESS="):
+            return replace(scope, state=scope.state_of(text.partition("=")[2])[0], exports=True)
+    return scope
+
+
+def _doubt_pieces(scope: Scope, array: "Node", located: Located) -> Located:
+    """Report the flags of an array that is put together by several statements: they can only change as one."""
+    statement = scope.source.text(array.parent) if array.parent is not None else ""
+    name = re.match(r"\w+", statement)
+    others = _arrays(scope, "${" + name.group() + "[@]}") if name else []
+    if len([one for one in others if "backend-config" in one]) < 2:
+        return located
+    reason = f"flags of the http backend that several statements put into {statement.partition('=')[0].rstrip('+')}"
+    return replace(located, disposition=Disposition.REPORT, reason=reason)
 
 
 def _locate_command(scope: Scope, node: "Node") -> Iterator[Located]:
@@ -67,12 +90,17 @@ def _locate_command(scope: Scope, node: "Node") -> Iterator[Located]:
     arguments = words[init + 1 :]
     if any("backend-config" in text for text in texts[init + 1 :]):
         yield from _locate_flags(scope, node, arguments, in_command=True)
-    elif scope.exports and not _collects_flags(scope, texts[init + 1 :]):
-        yield _locate_bare(scope, node, words[init], texts[init + 1 :])
+    elif not _collects_flags(scope, texts[init + 1 :]):
+        container = texts[0] if start > 0 and _CONTAINER.match(texts[0]) else None
+        yield _locate_bare(scope, node, words[init], texts[init + 1 :], container=container)
 
 
-def _locate_bare(scope: Scope, node: "Node", word: Span, arguments: Sequence[str]) -> Located:
+def _locate_bare(scope: Scope, node: "Node", word: Span, arguments: Sequence[str], *, container: str | None) -> Located:
     problem = None if scope.state else "nothing in sight says which state TF_HTTP_ADDRESS names"
+    if not scope.exports:
+        problem = WITHOUT_SETTING
+    elif container is not None:
+        problem = f"init in a container of {container}: give it the key, and the credentials as variables"
     if any(text in {"-migrate-state", "-force-copy"} for text in arguments):
         problem = "init with -migrate-state: the tool moves state by itself"
     if any(_may_hold_flags(scope, text) for text in arguments):

@@ -43,11 +43,28 @@ def test_programs_that_are_opentofu(program: str) -> None:
         "git init\n",
         'curl --header "PRIVATE-TOKEN: $T" https://g/api/v4/runners/all\n',
         "npm init -y && tofu plan\n",
-        "tofu init\n",
     ],
 )
 def test_lookalikes_are_left_alone(text: str) -> None:
     assert locate_shell(text) == ()
+
+
+def test_an_init_that_nothing_in_sight_tells_its_state_is_reported() -> None:
+    (init,) = locate_shell("tofu init\n")
+    assert (init.kind, init.disposition) == (ReferenceKind.BARE_INIT, Disposition.REPORT)
+
+
+def test_what_is_set_for_one_command_says_nothing_about_others() -> None:
+    address = "https://g/api/v4/projects/1/terraform/state"
+    text = f"(cd a && TF_HTTP_ADDRESS={address}/a tofu init)\n(cd b && tofu init)\n"
+    inits = [one for one in locate_shell(text) if one.kind is ReferenceKind.BARE_INIT]
+    assert [(one.state, one.disposition) for one in inits] == [("a", Disposition.REWRITE), (None, Disposition.REPORT)]
+
+
+def test_flags_that_several_statements_collect_are_reported() -> None:
+    text = 'args=(-backend-config="address=https://g/terraform/state/a")\nargs+=(-backend-config=username=x)\ntofu init "${args[@]}"\n'
+    assert {one.disposition for one in locate_shell(text)} == {Disposition.REPORT}
+    assert len(locate_shell(text)) == 2
 
 
 def test_bare_init_needs_a_state_from_outside_or_an_export() -> None:

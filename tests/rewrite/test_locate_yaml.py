@@ -137,8 +137,9 @@ def test_an_init_whose_template_is_unknown_is_reported() -> None:
     assert ".elsewhere" in init.reason
 
 
-def test_an_init_without_a_source_is_no_reference() -> None:
-    assert locate_yaml("job:\n  script:\n    - tofu init\n") == ()
+def test_an_init_without_a_source_in_sight_is_reported() -> None:
+    (init,) = locate_yaml("job:\n  script:\n    - tofu init\n")
+    assert (init.kind, init.disposition) == (ReferenceKind.BARE_INIT, Disposition.REPORT)
 
 
 def test_extends_in_a_circle_ends() -> None:

@@ -83,8 +83,13 @@ _ARGUES = re.compile(
 # Properties of a store: true of one, and nobody here knows whether of the other.
 _PRAISES = re.compile(
     r"\bencrypt|\bversion(?:s|ed|ing)?\b|\bbuilt[- ]in\b|\bfree\b|\bback(?:ed\s+)?ups?\b|\baudit|\bhistory\b|\bisolat"
-    r"|\brecommend|\bS3\b|\bper(?:mission|\s+project)|\brotat|\bexpire",
+    r"|\brecommend|\bS3\b|\block(?:s|ed)\s+(?:by|in)\b|\bper(?:mission|\s+project)|\brotat|\bexpire",
     re.IGNORECASE,
+)
+# Words of other languages: phrases in them would be half translated.
+_FOREIGN = re.compile(
+    r"[^\W\d_a-zA-Z]|\b(?:der|das|und|ist|sind|wird|werden|mit|auf|nicht|ein|eine|einen|im|le|les|est|sont|dans|pour|avec"
+    r"|une|el|los|las|para|con|della|sono|het|een|wordt|voor|som|och|nie|jest)\b",
 )
 # Denials that stay true of the pair of keys.
 _UNSET = re.compile(
@@ -108,6 +113,8 @@ def build_sentence(sentence: str, target: TargetCoordinates, *, tick: str = "") 
     known = find_sentence(sentence, target, tick=tick)
     if known is not None:
         return known
+    if _FOREIGN.search(sentence):
+        return None if names_source(sentence) or _LEFT.search(sentence) else sentence
     settled = _UNSET.sub("", sentence)
     rewritten = replace_phrases(sentence, target, tick=tick)
     if rewritten == sentence:
@@ -123,7 +130,13 @@ def build_proposal(sentence: str, target: TargetCoordinates, *, tick: str = "") 
     None when no such sentence can be had from the author's words.
     """
     rewritten = replace_phrases(sentence, target, tick=tick)
-    doubtful = rewritten == sentence or _PRAISES.search(sentence) or names_source(rewritten) or _LEFT.search(rewritten)
+    doubtful = (
+        rewritten == sentence
+        or _FOREIGN.search(sentence)
+        or _PRAISES.search(sentence)
+        or names_source(rewritten)
+        or _LEFT.search(rewritten)
+    )
     return None if doubtful else rewritten
 
 

@@ -33,7 +33,16 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
         return _build_remote_state(located, text, target)
     if located.kind is ReferenceKind.BACKEND_COMMENT:
         return build_comment(located, text, target)
+    if located.kind is ReferenceKind.INIT_FLAGS:
+        return _build_settings(located, text, target)
     raise CannotReplaceError(f"{located.kind} has no replacement in HCL")
+
+
+def _build_settings(located: Located, text: str, target: TargetCoordinates) -> str:
+    """Return what a file for ``-backend-config`` holds: the key alone where the block holds the rest."""
+    key = _build_key(located, target)
+    arguments = [("key", f'"{key}"')] if target.style == "inline" else build_arguments(target, key=key, lock=True)
+    return ("\r\n" if "\r\n" in text else "\n").join(align(arguments))
 
 
 def build_arguments(target: TargetCoordinates, *, key: str | None, lock: bool) -> list[tuple[str, str]]:
@@ -59,14 +68,15 @@ def _build_block(located: Located, text: str, target: TargetCoordinates) -> str:
     indent = _indent_at(text, located.span.start)
     if located.detail.get("syntax") == "json":
         return _build_json(located, target).replace("\n", newline + indent)
+    unit = "\t" if indent.endswith("\t") else "  "
     kept = _kept_comments(located.span.of(text))
     if target.style == "partial" and located.state is None:
         if not kept:
             return 'backend "s3" {}'
-        return newline.join(['backend "s3" {', *(f"{indent}  {line}" for line in kept), f"{indent}}}"])
+        return newline.join(['backend "s3" {', *(f"{indent}{unit}{line}" for line in kept), f"{indent}}}"])
     key = None if located.state is None else _build_key(located, target)
     lines = [*kept, *([] if key else _comment_on_key(target)), *align(build_arguments(target, key=key, lock=True))]
-    return newline.join(['backend "s3" {', *(f"{indent}  {line}" for line in lines), f"{indent}}}"])
+    return newline.join(['backend "s3" {', *(f"{indent}{unit}{line}" for line in lines), f"{indent}}}"])
 
 
 def _build_json(located: Located, target: TargetCoordinates) -> str:
@@ -112,8 +122,9 @@ def _build_remote_state(located: Located, text: str, target: TargetCoordinates) 
     if name is None:
         raise CannotReplaceError("the config of the remote state is not an assignment")
     newline = "\r\n" if "\r\n" in text else "\n"
+    unit = "\t" if indent.endswith("\t") else "  "
     if "\n" in config.of(original):
-        lines = [f"{name.group()}{{", *(f"{indent}  {line}" for line in align(arguments)), f"{indent}}}"]
+        lines = [f"{name.group()}{{", *(f"{indent}{unit}{line}" for line in align(arguments)), f"{indent}}}"]
         new_config = newline.join(lines)
     else:
         new_config = name.group() + "{ " + ", ".join(f"{key} = {value}" for key, value in arguments) + " }"

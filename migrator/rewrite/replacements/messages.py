@@ -12,6 +12,7 @@ from migrator.rewrite.replacements.claims import build_sentence, replace_phrases
 from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY, CannotReplaceError
 
 _EXAMPLE = re.compile(r"TF_HTTP_PASSWORD=(?:(?P<open>\\?[\"'])(?P<quoted>[^\"'\\]*)(?P=open)|(?P<value>[^\"'\\\s]*))")
+_TOKEN = re.compile(r"\bGitLab (?:access )?token\b")
 _ONE_MESSAGE = re.compile(r"^[ \t]*(?:echo|printf|log\w*|warn\w*)\b[^\n]*$")
 
 
@@ -31,7 +32,7 @@ def build_test_lines(line: str, target: TargetCoordinates) -> list[str]:
     """Return the line or lines that take the place of one line of a credential test; all that it says is about them."""
     if _EXAMPLE.search(line) and _ONE_MESSAGE.match(line):
         return [_EXAMPLE.sub(partial(_show_one, name=name), line) for name in (ACCESS_KEY, SECRET_KEY)]
-    shown = replace_phrases(_EXAMPLE.sub(_show_both, line), target)
+    shown = _TOKEN.sub("S3 access key", replace_phrases(_EXAMPLE.sub(_show_both, line), target))
     return [re.sub(r"\"[^\"\n]*\"|'[^'\n]*'|#[^\n]*", lambda found: _settle(found.group()), shown)]
 
 

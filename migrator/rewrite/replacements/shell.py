@@ -15,8 +15,8 @@ from migrator.rewrite.replacements.wording import (
     ACCESS_KEY,
     SECRET_KEY,
     CannotReplaceError,
-    build_backend_file_name,
     build_key,
+    build_setting,
 )
 
 _FLAG = re.compile(
@@ -53,11 +53,12 @@ def _key(located: Located, target: TargetCoordinates) -> str:
 
 def _setting(located: Located, target: TargetCoordinates) -> str:
     """Return what follows ``-backend-config=``."""
-    if target.style == "partial":
-        if located.state is None:
-            raise CannotReplaceError("nothing here says which state is meant")
-        return build_backend_file_name("<state>" if located.state == "..." else located.state)
-    return f"key={_key(located, target)}"
+    if located.state is None:
+        raise CannotReplaceError("nothing here says which state is meant")
+    if located.state == "...":
+        return build_setting(target, "<state>") if target.style == "partial" else "key=..."
+    detail = located.detail
+    return build_setting(target, located.state, stack=detail.get("stack"), environment=detail.get("environment"))
 
 
 def _build_flags(located: Located, text: str, target: TargetCoordinates) -> str:
@@ -186,7 +187,7 @@ def _build_list(located: Located, text: str, target: TargetCoordinates) -> str:
     if fallback:
         fallback = re.sub(
             r"\((?:[^()]*(?:glab|gitlab|TF_HTTP_|token)[^()]*)\)",
-            f"(are {ACCESS_KEY} and {SECRET_KEY} set?)",
+            f"(is the aws command there, and are {ACCESS_KEY} and {SECRET_KEY} set?)",
             fallback,
             flags=re.IGNORECASE,
         )

@@ -30,3 +30,15 @@ def build_key(
 def build_backend_file_name(state: str) -> str:
     """Return the name of the backend file of a state (style ``partial``), beside the stack's ``.tf`` files."""
     return f"{state}.s3.tfbackend"
+
+
+def build_setting(
+    target: TargetCoordinates, state: str, *, stack: str | None = None, environment: str | None = None
+) -> str:
+    """Return what follows ``-backend-config=``: the key of a state, or its backend file.
+
+    Raises: CannotReplaceError as ``build_key`` does.
+    """
+    if target.style == "partial":
+        return build_backend_file_name(state)
+    return f"key={build_key(target, state, stack=stack, environment=environment)}"

@@ -25,7 +25,7 @@ from migrator.cli.app import app, build_command, hoist_global_options
 from migrator.cli.overview import COMMANDS
 from migrator.errors import MigratorError
 from migrator.inventory.hazards import CATALOGUE
-from migrator.plan.build import ACKNOWLEDGEABLE
+from migrator.plan.blockers import ACKNOWLEDGEABLE
 from migrator.report.output import Output
 from migrator.rewrite.reference import Disposition, ReferenceKind
 from migrator.settings import KEY_FIELDS, Settings, parse_settings

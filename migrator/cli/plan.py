@@ -14,8 +14,9 @@ from migrator.inventory.discover import discover_inventory
 from migrator.inventory.tree import RepositoryTree, read_repository_identity
 from migrator.journal.durable import write_durably
 from migrator.plan.bind import bind_states
-from migrator.plan.build import Facts, build_key, build_plan
+from migrator.plan.build import build_plan
 from migrator.plan.codec import digest_of_plan, encode_plan
+from migrator.plan.facts import Facts, build_key
 from migrator.plan.model import Plan, PlannedRepository, ProbeResult, Project
 from migrator.report.plan import build_diffs, build_plan_report
 from migrator.settings import Settings

@@ -8,7 +8,8 @@ import pytest
 
 from migrator.inventory.model import Backend, Inventory, Place, Reference, Stack, StateName
 from migrator.plan.bind import bind_states
-from migrator.plan.build import Facts, build_plan
+from migrator.plan.build import build_plan
+from migrator.plan.facts import Facts
 from migrator.plan.model import ObservedKey, ObservedState, Plan, PlannedRepository, ProbeResult, Project
 from migrator.rewrite.locate_hcl import locate_hcl
 from migrator.rewrite.reference import Disposition

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from migrator.inventory.model import Hazard, Inventory
-from migrator.plan.build import build_coordinates, find_key_problem
+from migrator.plan.blockers import find_key_problem
 from migrator.plan.codec import digest_of_plan
+from migrator.plan.facts import build_coordinates
 from migrator.plan.model import Finding, ObservedKey, ProbeResult
 from migrator.rewrite.reference import Disposition
 from migrator.settings import Acknowledgement
@@ -139,7 +140,7 @@ def test_what_protects_documents_cannot_be_taken_upon_oneself(case):
     case.states.append(observed("odd"))
     case.keys = [ObservedKey(key=KEY, sha256="c" * 64, locked_by=None)]
     plan = case.plan()
-    assert sorted(one.code for one in plan.blockers) == sorted(codes)
+    assert sorted(one.code for one in plan.blockers) == sorted([*codes, *["unknown-acknowledgement"] * len(codes)])
     assert plan.overrides == ()
 
 
@@ -254,3 +255,16 @@ def test_equal_facts_give_equal_plans_in_any_order(case):
     assert digest_of_plan(case.plan()) == digest
     case.states[0] = replace(case.states[0], sha256="c" * 64)
     assert digest_of_plan(case.plan()) != digest
+
+
+def test_an_acknowledgement_of_nothing_is_told(case):
+    case.settings = build_settings(acknowledge=(Acknowledgement(code="unsafe-targte", reason="a test bench"),))
+    (blocker,) = case.plan().blockers
+    assert (blocker.code, "unsafe-targte" in blocker.where) == ("unknown-acknowledgement", True)
+
+
+def test_style_partial_needs_state_names_that_can_be_file_names(case):
+    with_target(case, style="partial")
+    case.states = [observed("team/attic-dev")]
+    case.stacks = (replace(case.stacks[0], states=(replace(case.stacks[0].states[0], name="team/attic-dev"),)),)
+    assert case.codes() == ["unsafe-file-name"]

@@ -6,15 +6,16 @@ pipelines). What a job means in one file is ``rewrite.yaml_jobs``; here the file
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
 from migrator.inventory.model import Place, build_place
 from migrator.inventory.shell_regions import Source, build_source
 from migrator.inventory.tree import RepositoryTree
+from migrator.rewrite.job_graph import JobGraph
 from migrator.rewrite.spans import Span, line_of
 from migrator.rewrite.unparsable import UnparsableError
-from migrator.rewrite.yaml_jobs import CiJob, CiVariable, Pipeline, read_yaml_jobs, resolve_scripts
+from migrator.rewrite.yaml_jobs import CiJob, CiVariable, Pipeline, read_yaml_jobs
 from migrator.rewrite.yaml_tree import YamlMapping, YamlPair, YamlScalar, read_yaml_tree
 
 ROOT = ".gitlab-ci.yml"
@@ -37,6 +38,16 @@ class GitLabPipelines:
 
     files: Mapping[str, Pipeline]
     texts: Mapping[str, str]
+    _graph: JobGraph = field(init=False, repr=False, compare=False)
+    _owners: Mapping[int, str] = field(init=False, repr=False, compare=False)
+    _jobs: Mapping[str, tuple[str, CiJob]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the files once: everything below is asked for each job."""
+        object.__setattr__(self, "_graph", JobGraph(tuple(self.files.values())))
+        object.__setattr__(self, "_owners", self._script_owners())
+        found = {name: (path, job) for path, pipeline in self.files.items() for name, job in pipeline.jobs.items()}
+        object.__setattr__(self, "_jobs", found)
 
     def jobs(self) -> Iterator[tuple[str, CiJob]]:
         """Yield the path and the job for each job that can run: not hidden, and the last of its name."""
@@ -56,10 +67,9 @@ class GitLabPipelines:
 
     def script(self, job: CiJob) -> Source:
         """Return what the job runs, with where each line stands."""
-        owners = self._script_owners()
         source = Source()
-        for scalar in resolve_scripts(job, tuple(self.files.values())):
-            path = owners.get(id(scalar))
+        for scalar in self._graph.resolve_scripts(job):
+            path = self._owners.get(id(scalar))
             if path is not None:
                 source += self._source(path, scalar)
         return source
@@ -101,8 +111,7 @@ class GitLabPipelines:
         }
 
     def _find(self, name: str) -> tuple[str, CiJob] | None:
-        found = [(path, pipeline.jobs[name]) for path, pipeline in self.files.items() if name in pipeline.jobs]
-        return found[-1] if found else None
+        return self._jobs.get(name)
 
     def _lineage(self, job: CiJob, depth: int) -> Iterator[tuple[str, CiJob]]:
         for name in job.extends if depth < _DEEPEST else ():

@@ -47,6 +47,12 @@ class JobGraph:
         """Return the names that a job extends and that no file holds."""
         return tuple(name for one in self._lineage(job) for name in one.extends if name not in self._jobs)
 
+    def may_run(self, job: CiJob, pipeline: Pipeline) -> bool:
+        """Tell, cheaply, whether a job can run a script of ``pipeline``: most jobs of other files cannot."""
+        if pipeline.default is not None:
+            return True
+        return any(one.name in pipeline.jobs or _has_reference(one) for one in self._lineage(job))
+
     def _lineage(self, job: CiJob) -> list[CiJob]:
         """Return ancestors before descendants, so that a later one overrides."""
         found: list[CiJob] = []
@@ -90,6 +96,8 @@ def collect_script_runs(pipeline: Pipeline, others: Sequence[Pipeline]) -> dict[
     own = {id(scalar): scalar.span for scalar in _own_scripts(pipeline)}
     runs: dict[Span, list[ScriptRun]] = {}
     for job in (job for one in pipelines for job in one.jobs.values()):
+        if not graph.may_run(job, pipeline):
+            continue
         scripts = list(graph.resolve_scripts(job))
         if not any(id(scalar) in own for scalar in scripts):
             continue
@@ -101,6 +109,10 @@ def collect_script_runs(pipeline: Pipeline, others: Sequence[Pipeline]) -> dict[
             # The items of a job run in one shell: what one exports, the next ones see.
             variables = variables | {found["name"]: found["value"] for found in _EXPORT.finditer(scalar.value)}
     return {span: [run for run in found if not run.hidden] or found for span, found in runs.items()}
+
+
+def _has_reference(job: CiJob) -> bool:
+    return any(not isinstance(item, YamlScalar) for items in job.scripts.values() for item in items)
 
 
 def _own_scripts(pipeline: Pipeline) -> Iterator[YamlScalar]:

@@ -32,6 +32,7 @@ _VOLATILE = (
 )
 _LEFT_OUT = re.compile(r"\s*… (\d+) more lines?")
 _OUTPUT = "    "
+_FOREIGN = f"{_OUTPUT}$ tofu "  # says how long things take when they are slow, so the number of its lines is not fixed
 
 
 def run_demo() -> str:
@@ -61,6 +62,8 @@ def build_transcript(printed: str) -> str:
 
 def _shorten(output: list[str]) -> list[str]:
     """Return the first lines of one command's output, how many more there were, and a short last paragraph."""
+    if output and output[0].startswith(_FOREIGN):
+        output = [_LEFT_OUT.sub(f"{_OUTPUT}… more lines", line) for line in output]
     while output and not output[-1]:
         output = output[:-1]
     if len(output) <= SHOWN:

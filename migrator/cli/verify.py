@@ -38,5 +38,5 @@ def verify(
             f"{len(failed)} of {len(checks)} checks fail",
             where=f"{failed[0].subject}: {failed[0].name}, {failed[0].found}",
             now="nothing was changed by this command",
-            hint="migrator status",
+            hint="put right what fails above, then: migrator verify; or go back: migrator rollback",
         )

@@ -5,6 +5,8 @@ told at the greatest verbosity, failures included, and then the word is searched
 import itertools
 import json
 import re
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -165,3 +167,10 @@ def test_no_secret_is_found_anywhere(lab: Lab) -> None:
     modes = {path.stat().st_mode & 0o777 for path in home.rglob("*") if path.is_file()}
     assert modes <= {0o600}, modes
     lab.check_untouched()
+
+
+def test_a_word_among_the_arguments_of_a_process_would_be_found() -> None:
+    """The control: it is seen on the command line of a process that lives as long as our shortest command."""
+    with CommandLines() as lines:
+        subprocess.run([sys.executable, "-c", "import time; time.sleep(0.3)", CANARY], check=True)
+    assert any(CANARY.encode() in line for line in lines.found)

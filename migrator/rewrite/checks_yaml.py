@@ -86,7 +86,9 @@ def _kept_items(node: YamlSequence) -> list[YamlNode | None]:
 
 
 def _is_only_settings(value: str) -> bool:
-    """Say whether every line of a list item sets a variable of either backend and does nothing else."""
+    """Say whether every line of a list item sets a variable of either backend, or whether it does nothing at all."""
+    if value == "true":  # stands where a list of settings would be left empty
+        return True
     lines = [line.strip() for line in value.split("\n")]
     settings = [line for line in lines if line and not line.startswith("#")]
     return bool(settings) and all(_SETTING.match(line) and ";" not in line and "&" not in line for line in settings)

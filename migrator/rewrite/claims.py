@@ -41,6 +41,7 @@ _MEANT = re.compile(
     r"|\bstate storage\b|`/lock`|\bgitlab\.[\w.-]+.{0,60}\bstates?\b|\bstates?\b.{0,60}\b(?:with)?in (?:a|the|its) project\b"
     r"|\b(?:its|their|your) own project\b.{0,40}\bstates?\b|\baddress\b.{0,60}\bproject\b.{0,40}\binit"
     r"|\bGitLab project\b.{0,80}\b(?:Maintainer|Developer)\b"
+    r"|\bOperate\W{1,6}Terraform|\bInfrastructure\W{1,6}Terraform|\bdocs\.gitlab\.com\S*(?:terraform|opentofu)"
     r"|\b(?:plans?|init|backend|tofu|OpenTofu|Terraform)\b.{0,200}\bGitLab (?:access )?token\b",
     re.IGNORECASE,
 )

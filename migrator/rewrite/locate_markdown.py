@@ -74,6 +74,7 @@ def _make_parser() -> "MarkdownIt":
 class _Document:
     def __init__(self, text: str) -> None:
         self._text = text
+        self._names_password = "TF_HTTP_PASSWORD" in text
         self._starts = [0, *(found.end() for found in re.finditer(r"\n", text)), len(text)]
 
     def locate(self) -> Iterator[Located]:
@@ -184,7 +185,8 @@ class _Document:
         start = self._starts[first] + (lead.end() if lead else 0)
         end = self._starts[last - 1] + len(self._line(last - 1).rstrip())
         value, offsets = _join(self._text, Span(start, max(start, end)))
-        if not _MARKS.search(value) and not may_be_meant(value):
+        marked = self._names_password and _TOKEN_OF_SOURCE.search(value) is not None
+        if not marked and not _MARKS.search(value) and not may_be_meant(value):
             return
         sentences = _sentences(value)
         certain = any(names_source(value[one.start : one.end]) for one in sentences)
@@ -195,12 +197,13 @@ class _Document:
             stop = one.end if on_same_line else one.start + len(sentence.rstrip())
             span = Span(offsets[one.start], offsets[max(stop, one.start + 1) - 1] + 1)
             found = list(self._locate_sentence(sentence.rstrip(), span, lines=(first, last), certain=certain))
-            if not found and about_state and _TOKEN_OF_SOURCE.search(sentence):
-                if find_sentence(sentence.rstrip(), ANY_TARGET, tick="`") is not None:
+            about_source = about_state or self._names_password
+            if not found and about_source and _TOKEN_OF_SOURCE.search(sentence):
+                if about_state and find_sentence(sentence.rstrip(), ANY_TARGET, tick="`") is not None:
                     reason = "tells to create the credentials of the source"
                     yield self._prose(span, Disposition.REWRITE, reason, (first, last))
                     continue
-                reason = "a token of GitLab beside a sentence about state: read it"
+                reason = "a token of GitLab, which may be the one for the state: read it"
                 found = [self._prose(_trimmed(self._text, span), Disposition.REPORT, reason, (first, last))]
             yield from found
 

@@ -20,7 +20,7 @@ from migrator.rewrite.shell_credentials import locate_credential_checks
 from migrator.rewrite.shell_environment import MESSAGE, locate_exports, locate_reads, locate_written_example
 from migrator.rewrite.shell_init import locate_inits
 from migrator.rewrite.shell_scope import Scope, read_scope
-from migrator.rewrite.shell_source import Mask, ShellSource, mask_expressions, mask_just, mask_nothing
+from migrator.rewrite.shell_source import Mask, ShellSource, ancestors, mask_expressions, mask_just, mask_nothing
 from migrator.rewrite.spans import Span
 
 if TYPE_CHECKING:
@@ -166,6 +166,8 @@ def _locate_message(scope: Scope, node: "Node", span: Span) -> Located:
         kind, problem = ReferenceKind.ENVIRONMENT_EXPORT, "writes a variable of the http backend into a file"
     elif "terraform/state" in text or "$" in re.sub(r"\$\{?(?!TF_HTTP)\w+\}?", "", text):
         problem = "text with an address or a variable of the http backend"
+    elif any(one.type == "case_statement" and "TF_HTTP_" in _head_of_case(scope, one) for one in ancestors(node)):
+        problem = "message of a test that no rule knows"
     elif _goes_to_file(node):
         problem = "text about the http backend that goes into a file or to another command"
     else:
@@ -174,6 +176,10 @@ def _locate_message(scope: Scope, node: "Node", span: Span) -> Located:
         except CannotReplaceError:
             problem = describe_unknown([text.strip("\"'")], what="message")
     return scope.locate(kind, span, reason="text that names state in GitLab", problem=problem, node=node)
+
+
+def _head_of_case(scope: Scope, node: "Node") -> str:
+    return re.split(r"\sin\s", scope.source.text(node), maxsplit=1)[0]
 
 
 def _goes_to_file(node: "Node") -> bool:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from migrator.rewrite.claims import names_source
 from migrator.rewrite.embedded import decode_scalar, embed
 from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.locate_shell import locate_shell, mask_expressions, mask_just, mask_nothing
@@ -36,7 +37,9 @@ _MARKS = re.compile(
     r"|\bstates?\b",
     re.IGNORECASE,
 )
-_COMMAND = re.compile(r"TF_HTTP_|-backend-config|/terraform/states?\b")
+_COMMAND = re.compile(
+    r"TF_HTTP_|-backend-config|/terraform/states?\b|(?:^|[\s/&;])(?:tofu|terraform)\s+(?:-\S+\s+)*init\b"
+)
 _WRAPPER_COMMAND = re.compile(r"\bgitlab-(?:tofu|terraform)\b[^\n]*")
 _WRAPPER_COMPONENT = re.compile(
     r"components/(?:opentofu|terraform)|OpenTofu\.gitlab-ci|Terraform(?:/Base)?\.(?:latest\.)?gitlab-ci"
@@ -70,7 +73,28 @@ def locate_yaml(text: str, *, inherited: Sequence[Pipeline] = ()) -> tuple[Locat
         *_locate_claims(text, tree, inactive),
         *_locate_components(tree),
     ]
-    return settle([*found, *locate_traces(text, found)])
+    found = [*found, *locate_traces(text, found)]
+    return settle([*found, *_locate_values(text, tree, pipeline, found)])
+
+
+def _locate_values(text: str, tree: YamlTree, pipeline: Pipeline, found: Sequence[Located]) -> Iterator[Located]:
+    """Report the lines of values (names, descriptions, files in a manifest) that say where state is."""
+    scripts = {item.span for job in pipeline.jobs.values() for items in job.scripts.values() for item in items}
+    scripts |= {step.run.span for job in pipeline.jobs.values() for step in job.steps if step.run}
+    for scalar in _scalars(tree):
+        if scalar.span in scripts or not names_source(scalar.value):
+            continue
+        for line in re.finditer(r"[^\s][^\n]*", scalar.span.of(text)):
+            span = Span(scalar.span.start + line.start(), scalar.span.start + line.end())
+            taken = any(one.span.start < span.end and span.start < one.span.end for one in found)
+            if not taken and names_source(span.of(text)):
+                yield Located(
+                    kind=ReferenceKind.PROSE,
+                    span=span,
+                    disposition=Disposition.REPORT,
+                    reason="a value that says that state is in GitLab: read it",
+                    detail={"language": "yaml"},
+                )
 
 
 # --- scripts
@@ -98,8 +122,7 @@ def _block_sequences(tree: YamlTree) -> Iterator[YamlSequence]:
 def _take_whole_items(text: str, sequence: YamlSequence, found: dict[Span, list[Located]]) -> None:
     """Where exports are all that list items say, let one reference cover the items: empty ones must not stay behind."""
     whole = [item for item in sequence.items if isinstance(item, YamlScalar) and _is_only_exports(item, found)]
-    if len(whole) == len(sequence.items):
-        return
+    nothing_left = len(whole) == len(sequence.items)
     runs: list[list[tuple[Span, YamlScalar]]] = []
     for item in whole:
         lines = _own_lines(text, item)
@@ -120,7 +143,7 @@ def _take_whole_items(text: str, sequence: YamlSequence, found: dict[Span, list[
             for (lines, _), one in zip(run, exports, strict=True)
         ]
         state = next((one.state for one in exports if one.state), None)
-        detail = {**exports[0].detail, "items": json.dumps(items)}
+        detail = {**exports[0].detail, "items": json.dumps(items), "nothing_left": "yes" if nothing_left else "no"}
         span = Span(run[0][0].start, run[-1][0].end)
         found[run[0][1].span] = [replace(exports[0], span=span, state=state, detail=detail)]
 

@@ -186,7 +186,9 @@ def _with_comment(scope: Scope, node: "Node", line_start: int) -> int:
             break
         lines.append(line)
         start = above
-    return start if lines and _ABOUT.search(" ".join(lines)) else line_start
+    header = start == 0 or whole[:start].rstrip("\r\n").rpartition("\n")[2].startswith("#!")
+    about = lines and len(lines) <= 3 and not header and _ABOUT.search(" ".join(lines))
+    return start if about else line_start
 
 
 def locate_reads(scope: Scope, taken: Sequence[Span]) -> Iterator[Located]:

@@ -13,6 +13,10 @@ from migrator.rewrite.spans import Span, line_of
 if TYPE_CHECKING:
     from tree_sitter import Node
 
+_QUOTE = re.compile(
+    r"(?P<kept>\\[\"']|\$\{\{(?:[^}]|\}(?!\}))*\}\}|\{\{(?:[^}]|\}(?!\}))*\}\}|\$\((?:[^()]|\([^()]*\))*\))|[\"']",
+    re.DOTALL,
+)
 _REFERENCE = re.compile(r"\$\{(?P<braced>\w+)\}|\$(?P<plain>\w+)|(?P<just>\{\{\s*\w+\s*\}\})")
 
 
@@ -108,8 +112,8 @@ def _assignments(source: ShellSource) -> Iterator[tuple[str, str]]:
 
 
 def without_quotes(text: str) -> str:
-    """Return ``text`` without the quotes of the shell (escaped ones stay)."""
-    return re.sub(r"(?<!\\)[\"']", "", text)
+    """Return ``text`` without the quotes of the shell; escaped ones stay, and those inside of an expression."""
+    return _QUOTE.sub(lambda found: found["kept"] or "", text)
 
 
 def brace_variables(text: str) -> str:

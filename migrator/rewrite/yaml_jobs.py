@@ -64,7 +64,7 @@ def read_yaml_jobs(text: str) -> Pipeline:
 
 def _is_gitlab(pairs: list[YamlPair], tree: YamlTree) -> bool:
     names = {pair.name for pair in pairs if pair.name}
-    if names & _FOREIGN:
+    if any(pair.name in _FOREIGN and not _is_job(tree.resolve(pair.value)) for pair in pairs):
         return False
     if names & {"stages", "include", "workflow", "before_script"} or names == {"variables"}:
         return True
@@ -72,6 +72,13 @@ def _is_gitlab(pairs: list[YamlPair], tree: YamlTree) -> bool:
     if any(name and name.startswith(".") for name in values):
         return True
     return any(value.pair(key) for value in values.values() for key in ("script", "extends", "before_script"))
+
+
+def _is_job(node: YamlNode | None) -> bool:
+    """Tell whether a value is a job: it may have any name, that of another system's key too."""
+    if isinstance(node, YamlMapping):
+        return any(node.pair(key) for key in ("script", "extends", "trigger", "stage"))
+    return False
 
 
 class _JobReader:

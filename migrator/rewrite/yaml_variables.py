@@ -234,7 +234,7 @@ def _jobs_that_need_credentials(tree: YamlTree, pipeline: Pipeline) -> dict[str,
 
 def _lacks_credentials(job: CiJob, pipeline: Pipeline) -> bool:
     def has(variables: Mapping[str, object]) -> bool:
-        return "TF_HTTP_PASSWORD" in variables
+        return "TF_HTTP_PASSWORD" in variables or "AWS_ACCESS_KEY_ID" in variables
 
     if has(job.variables) or has(pipeline.variables) or not any(has(step.variables) for step in job.steps):
         return False

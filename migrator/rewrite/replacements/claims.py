@@ -46,6 +46,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"(\bstate:\s+)GitLab[- ]managed\b", r"\1in S3"),
     (r"\bGitLab[- ]managed\b", "S3-hosted"),
     (rf"\bGitLab(?:'s)?\s+(?:managed\s+)?(?:{_PRODUCT}\s+)?state\s+storage\b", "the S3 bucket {bucket}"),
+    (rf"\bin\s+GitLab's\s+managed\s+(?:{_PRODUCT}\s+)?state\b(?!\s+\w)", "in S3"),
     (
         rf"\b(?:GitLab(?:'s)?\s+)?HTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b(?:\s+(?:in|of)\s+GitLab)?",
         "s3 backend",
@@ -53,7 +54,7 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"\bbackend\s+\"http\"", 'backend "s3"'),
     (r"\bmanaged\s+by\s+GitLab\b", "kept in S3"),
     (
-        r"\b(in|to|on|from|by|with|at|against)\s+GitLab(?:\s+itself)?\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))",
+        r"\b(in|to|on|from|by|with|at|against)\s+GitLab(?:\s+itself)?\b(?!'s|\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))",
         r"\1 S3",
     ),
     (r"\baddress, locking and credentials are given\b", "key and credentials are given"),
@@ -67,7 +68,7 @@ _COMPILED = tuple((re.compile(pattern, re.IGNORECASE), text) for pattern, text i
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!e\.g\.)(?<!i\.e\.)\s+(?=[A-Z0-9\"'`({<])")
 # What a sentence about the target may not say any more, and words that only make sense for one variable.
 _LEFT = re.compile(
-    r"TF_HTTP|(?<![-\w])GitLab(?![-\w])(?!\s+(?:CI|[Rr]unners?|[Pp]ipelines?|[Jj]obs?)\b)|\btokens?\b|\bPATs?\b|\bCI_[A-Z]\w+|GITLAB_|glpat-"
+    r"TF_HTTP|(?<![-\w])GitLab(?![-\w])(?!\s+(?:CI|[Rr]unners?|[Pp]ipelines?|[Jj]obs?)\b)|\btokens?\b|\bPATs?\b|\bCI_[A-Z]\w+|GITLAB_|glpat-|\bS3's\b"
     r"|\b(?:Maintainer|Developer|Owner)\b|\b(?:Operate|Infrastructure|Settings)\b\W*>|\bTerraform states\b"
     r"|\bproject(?:'s)?\s+(?:id|ID|permissions?)\b|`?\bapi`?\s+scope|\baddress(?:es)?\b|\b(?:POST|DELETE)\b|\blegacy\b"
     rf"|{SECRET_KEY}[`'\"]?,?\s+(?:which|that|it|holds?\s+(?:a|the)\s+password)\b|\bboth\s+{ACCESS_KEY}|{ACCESS_KEY}[`'\"]?\s+itself"

@@ -8,7 +8,7 @@ import re
 
 from migrator.rewrite.credential_tests import rewrite_test
 from migrator.rewrite.reference import Located, ReferenceKind, TargetCoordinates
-from migrator.rewrite.replacements.claims import replace_phrases
+from migrator.rewrite.replacements.claims import build_sentence, replace_phrases
 from migrator.rewrite.replacements.comments import build_comment
 from migrator.rewrite.replacements.messages import build_message, build_test_lines
 from migrator.rewrite.replacements.wording import (
@@ -90,7 +90,7 @@ def _build_bare(located: Located, text: str, target: TargetCoordinates) -> str:
 
 def _build_export(located: Located, text: str, target: TargetCoordinates) -> str:
     if located.detail.get("credentials") == "yes":
-        return _build_credential_exports(located, text)
+        return _build_credential_exports(located, text, target)
     if located.detail.get("credentials") == "joined":
         export = "export " if "export" in located.span.of(text) else ""
         return f'{export}{ACCESS_KEY}="..." {SECRET_KEY}="..."'
@@ -109,7 +109,7 @@ def _build_written_example(located: Located, text: str) -> str:
     return (("\r\n" if "\r\n" in text else "\n") + lead).join(commands)
 
 
-def _build_credential_exports(located: Located, text: str) -> str:
+def _build_credential_exports(located: Located, text: str, target: TargetCoordinates) -> str:
     """Keep what shows a person how to set the password: two lines that show the two keys."""
     original = located.span.of(text)
     found = re.search(
@@ -124,9 +124,18 @@ def _build_credential_exports(located: Located, text: str) -> str:
     newline = "\r\n" if "\r\n" in original else "\n"
     indent = found["indent"] if original[:1] in " \t" else _indent_of(text, located.span.start)
     lines = [f"{found['before']}{name}={found['quote']}{value}{found['quote']}" for name in (ACCESS_KEY, SECRET_KEY)]
+    lines[0] += _kept_comment(found["after"], target)
     body = f"{newline}{indent}".join(lines)
     whole_lines = located.span.start == text.rfind("\n", 0, located.span.start) + 1
     return (indent if whole_lines else "") + body + (newline if original.endswith("\n") else "")
+
+
+def _kept_comment(after: str, target: TargetCoordinates) -> str:
+    """Return the comment behind an export, unless it is about the token."""
+    comment = re.fullmatch(r"(?P<gap>\s+)#\s*(?P<said>.*\S)\s*", after)
+    if comment is None or re.search(r"\btoken|\bPAT\b|glpat-|\bscope\b", comment["said"], re.IGNORECASE):
+        return ""
+    return f"{comment['gap']}# {build_sentence(comment['said'], target) or comment['said']}"
 
 
 def _indent_of(text: str, position: int) -> str:

@@ -35,7 +35,13 @@ def build_replacement(located: Located, text: str, target: TargetCoordinates) ->
 
 def _build_items(located: Located, text: str, target: TargetCoordinates) -> str:
     """Return list items around their new text; nothing for those whose new text is nothing."""
-    return "".join(_build_item(item, located, text, target) for item in json.loads(located.detail["items"]))
+    items = json.loads(located.detail["items"])
+    built = "".join(_build_item(item, located, text, target) for item in items)
+    if built or located.detail["nothing_left"] == "no":
+        return built
+    # Aliases and !reference lead to this list: it stays, with a command that does nothing.
+    first = text[items[0]["lines"][0] : items[0]["lines"][1]]
+    return f"{first[: first.index('-')]}- 'true' {_COMMENT}" + ("\r\n" if first.endswith("\r\n") else "\n")
 
 
 def _build_item(item: dict[str, Any], located: Located, text: str, target: TargetCoordinates) -> str:

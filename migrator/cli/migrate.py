@@ -128,13 +128,19 @@ def _check_fresh(plan: Plan, tree: RepositoryTree, existing: RunDirectory | None
     def digest_at(path: str) -> str | None:
         return tree.sha256(path) if (tree.root / path).is_file() else None
 
-    touched: list[str] = []
-    if existing is not None:
-        view = existing.read_view()
-        if view.outcome is not None:
-            return
+    if existing is None:
+        check_files(plan, digest_at)
+        return
+    view = existing.read_view()
+    if view.outcome is None:
         touched = view.units(StepKind.CUT_OVER_FILE, StepState.IN_DOUBT, StepState.DONE)
-    check_files(plan, digest_at, allowed_post=touched)
+        # A new plan is of no use while this run holds locks.
+        check_files(
+            plan,
+            digest_at,
+            allowed_post=touched,
+            hint="undo the edit, then: migrator migrate; or: migrator rollback",
+        )
 
 
 def _read_credentials(invocation: Invocation, plan: Plan, tree: RepositoryTree, digest: str) -> None:

@@ -44,5 +44,5 @@ def probe(context: typer.Context) -> None:
             "the target does not keep the promises that a lock needs",
             where=f"s3://{found.bucket} at {found.endpoint}: {found.reasons[0]}",
             now="scratch keys were removed again",
-            hint="use another store, bucket or version; the provider documentation of this tool lists tested ones",
+            hint="use another bucket, store or version of it, then: migrator probe",
         )

@@ -22,7 +22,6 @@ from migrator.errors import (
     StoppedError,
     UsageError,
 )
-from migrator.inventory.discover import discover_inventory
 from migrator.inventory.tree import RepositoryTree
 from migrator.journal.fold import RunView, fold
 from migrator.journal.record import RecordKind
@@ -113,6 +112,9 @@ class Working:
     def _check_inventory(self, view: RunView) -> list[Check]:
         if view.outcome != "migrated":
             return []
+        # Imported late: of the commands that share this module, only verify and finalize look into files.
+        from migrator.inventory.discover import discover_inventory
+
         stacks = {state.stack for state in self.plan.states}
         left = [
             reference

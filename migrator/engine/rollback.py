@@ -110,7 +110,7 @@ def _check_file(file: PlannedFile, run: Run) -> None:
             f"{file.path} was edited after the cut-over; restoring it would lose the edit",
             where=file.path,
             now="nothing was touched",
-            hint=f"undo the edit (git diff {file.path}), then: migrator rollback",
+            hint=f"take the edit back (git diff, git log -- {file.path}), then: migrator rollback",
         )
     if digest != file.pre_sha256 and file.pre_sha256 is not None and not run.ports.blobs.has(file.pre_sha256):
         raise RefusedError(

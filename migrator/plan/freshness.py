@@ -22,10 +22,16 @@ def check_repository(plan: Plan, identity: str | None) -> None:
         )
 
 
-def check_files(plan: Plan, digest_at: Callable[[str], str | None], *, allowed_post: Iterable[str] = ()) -> None:
+def check_files(
+    plan: Plan,
+    digest_at: Callable[[str], str | None],
+    *,
+    allowed_post: Iterable[str] = (),
+    hint: str = "undo the edit, or run migrator plan and review the new plan",
+) -> None:
     """Check that every file to cut over is the one that the plan read; ``digest_at`` gives None for a missing file.
 
-    Files in ``allowed_post`` may have been cut over already (a resumed run).
+    Files in ``allowed_post`` may have been cut over already (a resumed run). ``hint`` says what helps.
 
     Raises: StalePlanError that names the first file that differs and how many do.
     """
@@ -41,5 +47,5 @@ def check_files(plan: Plan, digest_at: Callable[[str], str | None], *, allowed_p
             f"{changed[0]}{more} changed after the plan was made",
             where=changed[0],
             now="this command changed nothing",
-            hint="undo the edit, or run migrator plan and review the new plan",
+            hint=hint,
         )

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from migrator.engine.events import Event
 from migrator.engine.rollback import Carried
-from migrator.engine.status import RunStatus
+from migrator.engine.status import RunStatus, StateStatus
 from migrator.engine.verify import Check
 from migrator.report.output import Output
 from migrator.report.tables import build_count, build_heading, build_table
@@ -49,7 +49,7 @@ def build_status_report(status: RunStatus) -> list[RenderableType]:
             state.authority,
             state.source_lock,
             state.target_lock,
-            "-" if state.serial is None else state.serial,
+            _serial(state),
             f"record {state.record}: {state.step}" if state.step else "nothing yet",
         )
         for state in status.states
@@ -70,6 +70,11 @@ def build_status_report(status: RunStatus) -> list[RenderableType]:
     if status.stopped:
         parts.append(f"\nstopped: {escape(status.stopped)}")
     return [*parts, f"\nnext: {escape(status.next_command)}"]
+
+
+def _serial(state: StateStatus) -> str:
+    moved = "-" if state.serial is None else str(state.serial)
+    return moved if state.carried_serial is None else f"{moved} -> {state.carried_serial}"
 
 
 def build_checks_report(checks: Sequence[Check], *, everything: bool) -> list[RenderableType]:

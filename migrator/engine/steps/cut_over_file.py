@@ -70,7 +70,7 @@ class CutOverFile:
                 f"{self.file.path} was edited after the cut-over; restoring it would lose the edit",
                 where=self.file.path,
                 now="this file was left as it is",
-                hint=f"undo the edit (git diff {self.file.path}), then: migrator rollback",
+                hint=f"take the edit back (git diff, git log -- {self.file.path}), then: migrator rollback",
             )
         if intent["pre_sha256"] is None:
             ports.work_tree.remove(self.file.path)

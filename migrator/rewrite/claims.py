@@ -18,7 +18,7 @@ _CERTAIN = re.compile(
     | \bHTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b
     | \bbackend\s+"http"
     | \bstates?\b[^.;:\n]{{0,60}}?\b(?:in|to|on|from|by|with|at|against)\s+GitLab\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))
-    | \b(?:initiali[sz]e|init)\b[^.;:\n]{{0,60}}?\b(?:against|with|from)\s+GitLab\b
+    | \b(?:initiali[sz]\w+|init)\b[^.;:\n]{{0,60}}?\b(?:against|with|from)\s+GitLab\b
     | GitLab\s+(?:[Cc]ontainer\s+)?(?:stores|keeps|holds|manages)\s+(?:the\s+)?(?:{_PRODUCT}\s+)?state
     | /terraform/state/
     | -backend-config=?[ "']*(?:address|lock_address|unlock_address|lock_method|unlock_method|username|password)\b
@@ -31,7 +31,8 @@ _STATE_WORD = (
 )
 _GITLAB = r"GitLab\b(?!\s+(?:CI|runners?|groups?|pipelines?|jobs?|agents?|tokens?|provider)\b)"
 _POSSIBLE = re.compile(
-    rf"{_GITLAB}[^.\n]{{0,80}}?{_STATE_WORD}|{_STATE_WORD}[^.\n]{{0,80}}?{_GITLAB}|CI_JOB_TOKEN[^.\n]{{0,80}}?{_STATE_WORD}",
+    rf"{_GITLAB}[^.\n]{{0,80}}?{_STATE_WORD}|{_STATE_WORD}[^.\n]{{0,80}}?{_GITLAB}|CI_JOB_TOKEN[^.\n]{{0,80}}?{_STATE_WORD}"
+    rf"|\bbackend:?[^.\n]{{0,20}}?{_GITLAB}",
     re.IGNORECASE,
 )
 _MEANT = re.compile(

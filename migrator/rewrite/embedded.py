@@ -147,8 +147,8 @@ def _fold_block(lines: list[list[_Piece]]) -> list[_Piece]:
             pieces += line
         elif _is_text(following):
             pieces += [*line[:-1], (" ", line[-1][1])]
-        elif _is_deeper(following):
-            pieces += line
+        elif _is_deeper(next((one for one in lines[index + 1 :] if not _is_blank(one)), [])):
+            pieces += line  # lines that are deeper keep every break around them
         else:  # the break before blank lines is theirs
             pieces += line[:-1]
     return pieces
@@ -160,6 +160,10 @@ def _has_break(line: list[_Piece]) -> bool:
 
 def _is_text(line: list[_Piece]) -> bool:
     return bool(line) and not line[0][0].isspace()
+
+
+def _is_blank(line: list[_Piece]) -> bool:
+    return not line or line[0][0] == "\n"
 
 
 def _is_deeper(line: list[_Piece]) -> bool:

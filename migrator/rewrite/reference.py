@@ -32,6 +32,10 @@ class ReferenceKind(StrEnum):
     PROSE = "prose"  # a claim in a document
 
 
+# What is only said, in contrast to what works.
+WORDS = frozenset({ReferenceKind.PROSE, ReferenceKind.BACKEND_COMMENT})
+
+
 class Disposition(StrEnum):
     """What becomes of a reference."""
 

@@ -15,9 +15,11 @@ from migrator.rewrite.replacements.wording import ACCESS_KEY, SECRET_KEY
 _BOTH = f"{ACCESS_KEY} and {SECRET_KEY}"
 _EITHER = f"{ACCESS_KEY} or {SECRET_KEY}"
 _PRODUCT = r"(?:OpenTofu|Terraform|tofu)"
-_BEARER = r"(?:(?:GitLab|personal|project|group|access|API)\s+)*token(?:\s+\(PAT\))?"
+_BEARER = r"(?:(?:GitLab|personal|project|group|access|API)\s+)*(?:token(?:\s+\(PAT\))?|PAT\b)"
 _SCOPE = r"(?:\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope)?"
 _PASSWORD = r"\bTF_HTTP_PASSWORD(?P<q>['\"`]?)"  # noqa: S105 - a pattern
+# What a preposition leads in is no subject: "the value of X is".
+_SUBJECT = r"(?<!of )(?<!for )(?<!with )(?<!in )(?<!from )(?<!to )"
 _PLURALS = {
     "is": "are", "was": "were", "has": "have", "needs": "need", "holds": "hold", "contains": "contain",
     "comes": "come", "gives": "give", "goes": "go", "stays": "stay", "belongs": "belong", "does": "do",
@@ -25,18 +27,26 @@ _PLURALS = {
 
 # Order matters: longer phrases stand before the words that they contain.
 _PHRASES: tuple[tuple[str, str], ...] = (
-    (r"\bTF_HTTP_USERNAME\s*(?:,|and|or|/|&)\s*TF_HTTP_PASSWORD\b", _BOTH),
+    (
+        r"(?P<q>[`'\"]?)\bTF_HTTP_USERNAME(?P=q)\s*(?:,|and|or|/|&)\s*(?P=q)TF_HTTP_PASSWORD\b(?P=q)",
+        rf"\g<q>{ACCESS_KEY}\g<q> and \g<q>{SECRET_KEY}\g<q>",
+    ),
+    (
+        rf"{_PASSWORD}\s+(should|must)\s+be\s+(?:an?|your|the)\s+{_BEARER}{_SCOPE}",
+        rf"{_BOTH}\g<q> \2 be those of an S3 access key",
+    ),
+    (rf"\(\s*(?:an?\s+)?(?:GitLab\s+)?(?:{_BEARER}|PAT){_SCOPE}\s*\)", "(an S3 access key)"),
     (rf"{_PASSWORD}\s+to\s+(?:an?|your|the)\s+{_BEARER}{_SCOPE}", rf"{_BOTH}\g<q> to an S3 access key"),
     (rf"\b(?:an?|your|the)\s+{_BEARER}{_SCOPE}\s+(?:in|as|from)\s+TF_HTTP_PASSWORD\b", _BOTH),
     (rf"{_PASSWORD}\s+is\s+(not\s+set|unset|not\s+defined|missing|empty)", rf"{_EITHER}\g<q> is \2"),
     (rf"\bneither\s+{_PASSWORD[2:]}\s+nor\b", f"neither {ACCESS_KEY} nor {SECRET_KEY}\\g<q> nor"),
     (rf"\bno\s+{_PASSWORD[2:]}", rf"no {_EITHER}\g<q>"),
     (r"\b(?:an?|the)\s+TF_HTTP_PASSWORD\b(?!\s+(?:environment\s+)?variable)", _BOTH),
+    (rf"{_PASSWORD}(\s+(?:environment\s+)?variable)\s+is\b", rf"{_BOTH}\g<q>\2s are"),
     (rf"{_PASSWORD}(\s+(?:environment\s+)?variable)\b(?!s)", rf"{_BOTH}\g<q>\2s"),
-    *((rf"{_PASSWORD}(\s+)(?:{one})\b", rf"{_BOTH}\g<q>\2{many}") for one, many in _PLURALS.items()),
+    *((rf"{_SUBJECT}{_PASSWORD}(\s+)(?:{one})\b", rf"{_BOTH}\g<q>\2{many}") for one, many in _PLURALS.items()),
     (r"\bthe\s+password\s+comes\s+from\s+TF_HTTP_PASSWORD\b", f"the credentials come from {_BOTH}"),
     (r"\bTF_HTTP_PASSWORD\b", _BOTH),
-    (r"\bTF_HTTP_\*(?=[^.;]*\b(?:state|backend)\b)", _BOTH),
     (r"\ban?\s+(?:GitLab\s+)?PAT\b" + _SCOPE, "an S3 access key"),
     (r"\ban?\s+" + _BEARER + r"\s+(?:with|that has)\s+(?:the\s+)?[`'\"]?api[`'\"]?\s+scope", "an S3 access key"),
     (r"\ban?\s+(?:GitLab\s+)?(?:personal|project|group)\s+access\s+token" + _SCOPE, "an S3 access key"),
@@ -48,7 +58,11 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (rf"\bGitLab(?:'s)?\s+(?:managed\s+)?(?:{_PRODUCT}\s+)?state\s+storage\b", "the S3 bucket {bucket}"),
     (rf"\bin\s+GitLab's\s+managed\s+(?:{_PRODUCT}\s+)?state\b(?!\s+\w)", "in S3"),
     (
-        rf"\b(?:GitLab(?:'s)?\s+)?HTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b(?:\s+(?:in|of)\s+GitLab)?",
+        rf"\b(?:the\s+)?GitLab's\s+HTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b",
+        "the s3 backend",
+    ),
+    (
+        rf"\b(?:GitLab\s+)?HTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b(?:\s+(?:in|of)\s+GitLab)?",
         "s3 backend",
     ),
     (r"\bbackend\s+\"http\"", 'backend "s3"'),
@@ -60,7 +74,10 @@ _PHRASES: tuple[tuple[str, str], ...] = (
     (r"\baddress, locking and credentials are given\b", "key and credentials are given"),
     (r"\baddress of the state\b", "key of the state"),
     (r"\bGitLab's\s+((?:managed\s+)?(?:state|backend))", r"the S3 \1"),
-    (r"\bGitLab((?:\s+(?:OpenTofu|Terraform|remote))*\s+(?:state|backend))\b", r"S3\1"),
+    (
+        r"\bGitLab((?:\s+(?:OpenTofu|Terraform|remote))*\s+(?:state|backend))\b(?!\s+(?:names?|API|versions?|pages?|UI|URLs?|address|endpoints?|service|server|team)\b)",
+        r"S3\1",
+    ),
     (r"\bGitLab(\s+(?:will|would|can|cannot|refuses|answers|rejects|stores|keeps|holds|manages))\b", r"S3\1"),
     (r"\bS3(\s+(?:will|would))\s+answer\s+40[13]\b", r"S3\1 refuse the request"),
 )
@@ -81,8 +98,10 @@ _ARGUES = re.compile(
     r"\bwhy\b|\bbecause\b|\bunlike\b|\binstead\b|\bno longer\b|\bnot\b|\bnever\b|\bno\s+\w+|\bS3\b|n't\b|\bforks?\b|\brather\b|\bonly\b",
     re.IGNORECASE,
 )
-# Properties of a store: true of one, and nobody here knows whether of the other.
-_PRAISES = re.compile(
+# What was, what is shown somewhere, and properties of a store: true of one, and nobody here knows of the other.
+_SOURCE_ONLY = re.compile(
+    r"\b(?:moved|migrat\w+|since|was|were|previously|formerly|used\s+to)\b|\bin\s+(?:19|20)\d\d\b"
+    r"|\blog\s?in\b|\bsign\s?in\b|\bUI\b|\bpages?\b|\bclick\b|\bpartial\b|TF_HTTP_PASSWORD=|\bblock\b[^.;]*\bempty\b|"
     r"\bencrypt|\bversion(?:s|ed|ing)?\b|\bbuilt[- ]in\b|\bfree\b|\bback(?:ed\s+)?ups?\b|\baudit|\bhistory\b|\bisolat"
     r"|\brecommend|\bS3\b|\block(?:s|ed)\s+(?:by|in)\b|\bper(?:mission|\s+project)|\brotat|\bexpire",
     re.IGNORECASE,
@@ -90,13 +109,17 @@ _PRAISES = re.compile(
 # Words of other languages: phrases in them would be half translated.
 _FOREIGN = re.compile(
     r"[^\W\d_a-zA-Z]|\b(?:der|das|und|ist|sind|wird|werden|mit|auf|nicht|ein|eine|einen|im|le|les|est|sont|dans|pour|avec"
-    r"|une|el|los|las|para|con|della|sono|het|een|wordt|voor|som|och|nie|jest)\b",
+    r"|une|el|los|las|para|con|della|sono|het|een|wordt|voor|som|och|nie|jest|liegt)\b",
+    re.IGNORECASE,
 )
 # Denials that stay true of the pair of keys.
 _UNSET = re.compile(
     r"TF_HTTP_PASSWORD['\"`]?\s+is\s+(?:not\s+set|unset|not\s+defined|missing|empty)|\bneither\s+TF_HTTP_PASSWORD\s+nor\b"
     r"|\bwithout\s+TF_HTTP_PASSWORD\b[^.;]*?\bonly\b"
 )
+# The variables of the http backend are credentials only where the sentence says so.
+_CREDENTIALS = re.compile(r"\bTF_HTTP_\*")
+_SECRET = re.compile(r"\b(?:secrets?|credentials?|passwords?)\b", re.IGNORECASE)
 _UNTIL = re.compile(r"\b(will fail|fails) until it is\b")
 
 
@@ -120,7 +143,7 @@ def build_sentence(sentence: str, target: TargetCoordinates, *, tick: str = "") 
     rewritten = replace_phrases(sentence, target, tick=tick)
     if rewritten == sentence:
         return None if names_source(sentence) or _LEFT.search(sentence) else sentence
-    if _ARGUES.search(settled) or _PRAISES.search(sentence):
+    if _ARGUES.search(settled) or _SOURCE_ONLY.search(sentence):
         return None
     return None if names_source(rewritten) or _LEFT.search(rewritten) else rewritten
 
@@ -134,7 +157,7 @@ def build_proposal(sentence: str, target: TargetCoordinates, *, tick: str = "") 
     doubtful = (
         rewritten == sentence
         or _FOREIGN.search(sentence)
-        or _PRAISES.search(sentence)
+        or _SOURCE_ONLY.search(sentence)
         or names_source(rewritten)
         or _LEFT.search(rewritten)
     )
@@ -150,7 +173,7 @@ def build_text(text: str, target: TargetCoordinates) -> str | None:
 
 def replace_phrases(text: str, target: TargetCoordinates, *, tick: str = "") -> str:
     """Return ``text`` with every known phrase about the source replaced, and nothing else."""
-    changed = text
+    changed = _CREDENTIALS.sub(_BOTH, text) if _SECRET.search(text) else text
     for pattern, replacement in _COMPILED:
         changed = pattern.sub(replacement.replace("{bucket}", target.bucket), changed)
     if changed == text:

@@ -116,5 +116,5 @@ def _terms(target: TargetCoordinates, tick: str) -> dict[str, str]:
         "shared": "is empty on purpose",
         "rest": "what it needs is",
         "given": "the backend file of the state",
-        "elsewhere": "bucket, key, region and endpoint stand in that file",
+        "elsewhere": "bucket, key, region and endpoint stand in <state>.s3.tfbackend",
     }

@@ -9,13 +9,15 @@ import typer
 from migrator import __version__
 from migrator.cli.invocation import Invocation, read_clock
 from migrator.engine.observe import observe_source, observe_target
+from migrator.engine.phases import Phase
 from migrator.errors import ConfigurationError, RefusedError
 from migrator.inventory.discover import discover_inventory
 from migrator.inventory.tree import RepositoryTree, read_repository_identity
 from migrator.journal.durable import write_durably
+from migrator.journal.run_directory import Home
 from migrator.plan.bind import bind_states
 from migrator.plan.build import build_plan
-from migrator.plan.codec import digest_of_plan, encode_plan
+from migrator.plan.codec import decode_plan, digest_of_plan, encode_plan
 from migrator.plan.facts import Facts, build_key
 from migrator.plan.model import Plan, PlannedRepository, ProbeResult, Project
 from migrator.report.plan import build_diffs, build_plan_report
@@ -64,7 +66,10 @@ def plan(
             hint=first.hint or "settle the blockers, then: migrator plan",
         )
     shown = path.relative_to(invocation.root) if path.is_relative_to(invocation.root) else path
-    output.say(f"\nwritten to {shown}\nnext: migrator migrate" + ("" if out is None else f" {out}"))
+    if made.states or made.files:
+        output.say(f"\nwritten to {shown}\nnext: migrator migrate" + ("" if out is None else f" {out}"))
+    else:
+        output.say("\nnothing to migrate: no state moves and no file changes")
 
 
 def _write_plan(path: Path, made: Plan) -> None:
@@ -85,7 +90,14 @@ def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree,
     source = build_source(settings.source, secrets.token)
     resolved = source.resolve_project()
     project = Project(id=resolved.id, path=resolved.path)
-    bound = bind_states(settings, found, observe_source(source), selected=selected, paths=frozenset(tree.paths))
+    bound = bind_states(
+        settings,
+        found,
+        observe_source(source),
+        selected=selected,
+        paths=frozenset(tree.paths),
+        moved=find_moved(invocation.home, project),
+    )
     target = build_target(settings.target, secrets)
     probed = probe(target, constant_prefix(settings.target.key, project))
     keys = sorted({build_key(settings, project, state) for state in bound.states})
@@ -105,6 +117,17 @@ def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree,
             selected=selected,
         )
     )
+
+
+def find_moved(home: Home, project: Project) -> dict[str, str]:
+    """Return the states that earlier runs of this repository moved for good so far, with the run's id."""
+    moved: dict[str, str] = {}
+    for run in home.runs():
+        if run.read_view().outcome in (Phase.MIGRATED, Phase.FINALIZED):
+            plan = decode_plan(run.read_plan_bytes(), where=str(run.path / "plan.json"))
+            if plan.source.project_id == project.id:
+                moved |= {state.name: run.run_id for state in plan.states}
+    return moved
 
 
 def describe_probe(probed: "TargetProbe") -> ProbeResult:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from migrator.inventory.model import Place, Reference
-from migrator.rewrite.reference import Disposition
+from migrator.rewrite.reference import WORDS, Disposition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +32,14 @@ class CutOverGroup:
 def build_cut_over_groups(references: Iterable[Reference]) -> tuple[CutOverGroup, ...]:
     """Return the groups of the stacks that rewritten references serve, in order of their stacks."""
     served: dict[str, set[str]] = defaultdict(set)
-    places: dict[str, list[Place]] = defaultdict(list)
+    places: dict[str, list[tuple[bool, Place]]] = defaultdict(list)
     for reference in references:
         if reference.disposition is Disposition.REWRITE:
             served[reference.place.path].update(reference.stacks)
-            places[reference.place.path].append(reference.place)
+            # What works binds stacks more plainly than what is only said: it comes first.
+            places[reference.place.path].append((reference.kind in WORDS, reference.place))
     bindings = [
-        Binding(path=path, stacks=tuple(sorted(stacks)), places=tuple(sorted(places[path])))
+        Binding(path=path, stacks=tuple(sorted(stacks)), places=tuple(place for _, place in sorted(places[path])))
         for path, stacks in sorted(served.items())
         if len(stacks) > 1
     ]

@@ -6,8 +6,9 @@ binds, and two states that claim one (stack, environment), are blockers until th
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from migrator.inventory.model import Inventory, Stack
 from migrator.plan.model import Finding, LeftAlone, ObservedState
@@ -42,8 +43,13 @@ def bind_states(
     *,
     selected: Sequence[str] = (),
     paths: Collection[str] = (),
+    moved: Mapping[str, str] = MappingProxyType({}),
 ) -> Bound:
-    """Return what belongs where. ``selected`` are stack names (all when empty); ``paths`` the files of the repository."""
+    """Return what belongs where.
+
+    ``selected`` are stack names (all when empty), ``paths`` the files of the repository, ``moved`` the states that an
+    earlier run of this repository moved and sealed, with the run's id.
+    """
     by_name = {stack.name: stack for stack in inventory.stacks}
     bindings = {binding.name: binding for binding in settings.state}
     states: list[BoundState] = []
@@ -52,7 +58,7 @@ def bind_states(
     names = set()
     for one in sorted(observed, key=lambda state: state.name):
         names.add(one.name)
-        reason = _reason_to_leave(settings, one)
+        reason = _reason_to_leave(settings, one, moved)
         if reason is not None:
             left_alone.append(LeftAlone(name=one.name, reason=reason))
             continue
@@ -70,9 +76,11 @@ def bind_states(
     return Bound(states=tuple(states), left_alone=tuple(left_alone), blockers=tuple(blockers))
 
 
-def _reason_to_leave(settings: Settings, state: ObservedState) -> str | None:
+def _reason_to_leave(settings: Settings, state: ObservedState, moved: Mapping[str, str]) -> str | None:
     if state.deleted:
         return "deleted at the source"
+    if state.name in moved and state.locked_by:
+        return f"moved already by run {moved[state.name]}; the lock at the source is its seal"
     return next((exclusion.reason for exclusion in settings.exclude if exclusion.matches(state.name)), None)
 
 

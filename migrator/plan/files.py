@@ -9,15 +9,12 @@ from migrator.plan.bind import BoundState
 from migrator.plan.model import Finding, PlannedEdit, PlannedFile, Report
 from migrator.rewrite.checks import ResultCheckError, check_hcl, check_just, check_shell
 from migrator.rewrite.checks_yaml import check_yaml
-from migrator.rewrite.reference import Disposition, ReferenceKind, TargetCoordinates
+from migrator.rewrite.reference import WORDS, Disposition, TargetCoordinates
 from migrator.rewrite.replacements import CannotReplaceError, build_edit
 from migrator.rewrite.replacements.backend_file import build_backend_file
 from migrator.rewrite.replacements.wording import build_backend_file_name
 from migrator.rewrite.spans import Edit, OverlappingEditsError, apply_edits
 from migrator.state.snapshot import digest_of
-
-# What is only said may be left to a person. What works must change as one: half of a file would lead nowhere.
-_WORDS = frozenset({ReferenceKind.PROSE, ReferenceKind.BACKEND_COMMENT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +83,8 @@ def _rewrite(
         try:
             edit = build_edit(reference.located, text, target)
         except CannotReplaceError as error:
-            if reference.kind not in _WORDS:
+            # What is only said may be left to a person. What works changes as one: half of a file would lead nowhere.
+            if reference.kind not in WORDS:
                 return None, [], _refuse(path, f"{reference.place} cannot be rewritten: {error}")
             reports.append(_report(reference, str(error)))
             continue

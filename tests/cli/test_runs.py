@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import time
+import urllib.request
 
 import pytest
 
@@ -448,3 +449,22 @@ def test_a_target_that_goes_away_in_mid_run_stops_it_and_the_next_command_resume
             proxy._faults.clear()
         assert lab.run("migrate", "--yes").code == 0
         assert lab.run("verify").code == 0
+
+
+def test_a_plan_after_a_migration_knows_its_own_seal(lab):
+    lab.migrate()
+    planned = lab.run("plan")
+    assert planned.code == 0, planned.err
+    assert "moved already by run" in planned.out
+    assert "nothing to migrate" in planned.out
+
+
+def test_a_lock_of_somebody_else_is_not_taken_for_our_seal(lab):
+    lab.migrate()
+    assert lab.run("rollback", "--yes").code == 0
+    lock = {**TFLOCK, "Path": ""}
+    url = f"{lab.gitlab.base_url}/api/v4/projects/84/terraform/state/alpha-dev/lock"
+    headers = {"PRIVATE-TOKEN": TOKEN, "Content-Type": "application/json"}
+    with urllib.request.urlopen(urllib.request.Request(url, json.dumps(lock).encode(), headers)):
+        pass
+    assert lab.run("plan").code == 4

@@ -7,6 +7,7 @@ from migrator.rewrite.address import read_address
 from migrator.rewrite.claims import comment_groups
 from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.locate_shell import locate_shell
+from migrator.rewrite.locate_text import locate_traces, settle
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 
@@ -28,7 +29,7 @@ def locate_dotenv(text: str) -> tuple[Located, ...]:
     located = [_locate_run(text, run) for run in runs]
     for group in comment_groups(text):
         located += _locate_comment(text, group, runs)
-    return tuple(sorted(located, key=lambda one: one.span))
+    return settle([*located, *locate_traces(text, located)])
 
 
 def _locate_run(text: str, run: Span) -> Located:

@@ -8,6 +8,7 @@ from migrator.rewrite.claims import comment_groups, names_source
 from migrator.rewrite.just_file import Assignment, Dependency, JustFile, Recipe, read_just
 from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.locate_shell import locate_shell, mask_just
+from migrator.rewrite.locate_text import locate_traces, settle
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 
@@ -36,7 +37,7 @@ def locate_just(text: str) -> tuple[Located, ...]:
         if not any(body.start <= group.start < body.end for body in bodies):
             located += locate_comment(text, group, language="just")
     located += _locate_settings(text, file, located)
-    return tuple(sorted(located, key=lambda one: one.span))
+    return settle([*located, *locate_traces(text, located)])
 
 
 def _locate_recipe(text: str, file: JustFile, recipe: Recipe, addresses: Mapping[str, str]) -> Iterator[Located]:

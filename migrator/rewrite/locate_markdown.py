@@ -51,7 +51,7 @@ def locate_markdown(text: str) -> tuple[Located, ...]:
     """Return the references in a Markdown document, in order of position. Never raises."""
     if not _MARKS.search(text):
         return ()
-    found = list(_Document(text).locate())
+    found = settle(_Document(text).locate())
     return settle([*found, *locate_traces(text, found)])
 
 

@@ -27,6 +27,7 @@ def locate_text(text: str) -> tuple[Located, ...]:
     groups = [group for mark in ("#", "//") for group in comment_groups(text, mark)]
     found = [located for group in groups for located in locate_comment(text, group, language="yaml")]
     found += _locate_prose(text, found)
+    found = list(settle(found))
     return settle([*found, *locate_traces(text, found)])
 
 
@@ -66,9 +67,13 @@ def locate_traces(text: str, found: Iterable[Located]) -> Iterator[Located]:
 
 
 def settle(found: Iterable[Located]) -> tuple[Located, ...]:
-    """Return references in order without overlaps: what is rewritten wins, then what came first."""
+    """Return references in order without overlaps: what is rewritten wins, then what came first, then what is longer."""
     accepted: list[Located] = []
-    for one in sorted(found, key=lambda one: (one.disposition is not Disposition.REWRITE, one.span)):
+
+    def rank(one: Located) -> tuple[bool, int, int]:
+        return one.disposition is not Disposition.REWRITE, one.span.start, -one.span.end
+
+    for one in sorted(found, key=rank):
         if not any(_overlap(one.span, other.span) for other in accepted):
             accepted.append(one)
     return tuple(sorted(accepted, key=lambda one: one.span))

@@ -73,7 +73,8 @@ def locate_yaml(text: str, *, inherited: Sequence[Pipeline] = ()) -> tuple[Locat
         *_locate_claims(text, tree, inactive),
         *_locate_components(tree),
     ]
-    found = [*found, *locate_traces(text, found)]
+    found = list(settle(found))
+    found += locate_traces(text, found)
     return settle([*found, *_locate_values(text, tree, pipeline, found)])
 
 

@@ -210,3 +210,16 @@ def test_a_github_graph_has_its_steps() -> None:
 )
 def test_other_files_are_no_pipelines(text: str) -> None:
     assert read_yaml_jobs(text).dialect == "other"
+
+
+def test_a_comment_at_the_margin_hides_no_variable() -> None:
+    text = "services:\n  tofu:\n    environment:\n# GitLab HTTP backend\n      TF_HTTP_USERNAME: ci\n      A: b\n"
+    assert [one.kind for one in locate_yaml(text)] == [ReferenceKind.CI_VARIABLE]
+
+
+def test_a_job_may_have_the_name_of_another_systems_key() -> None:
+    text = (
+        "stages: [a]\ntrigger:\n  variables:\n    TF_HTTP_ADDRESS: $A/terraform/state/x\n  script:\n    - tofu init\n"
+    )
+    init = next(one for one in locate_yaml(text) if one.kind is ReferenceKind.BARE_INIT)
+    assert (init.state, init.disposition) == ("x", Disposition.REWRITE)

@@ -226,12 +226,21 @@ def copy_repository(root: Path, paths: Sequence[str], destination: Path) -> None
 
 
 def copy_variable_files(root: Path, state: PlannedState, destination: Path) -> None:
-    """Copy values that git may ignore but OpenTofu reads: ``*.tfvars`` of the stack, and the files that are bound."""
+    """Copy values that git may ignore but OpenTofu reads: ``*.tfvars`` of the stack, and the files that are bound.
+
+    Raises: ConfigurationError when such a file lies outside of the repository.
+    """
     stack = root / state.directory
     found = [*stack.glob("*.tfvars"), *stack.glob("*.tfvars.json"), *(stack / name for name in state.var_files)]
     for file in found:
         if file.is_file():
-            copy = destination / state.directory / file.relative_to(stack)
+            copy = Path(os.path.normpath(destination / state.directory / os.path.relpath(file, stack)))
+            if not copy.is_relative_to(destination):
+                raise ConfigurationError(
+                    f"the variable file of {state.name} lies outside of the repository",
+                    where=str(file),
+                    hint="name a file of the repository in var_files",
+                )
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(file, copy)
 

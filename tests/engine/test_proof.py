@@ -254,3 +254,14 @@ def test_variable_files_beside_the_stack_are_copied(tmp_path, lab):
     copy_variable_files(world.root, state, tmp_path / "copy")
     found = sorted(path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*.tfvars"))
     assert found == ["stacks/attic/a.auto.tfvars", "stacks/common.tfvars"]
+
+
+@pytest.mark.parametrize("where", ["../../../outside.tfvars", "{absolute}"])
+def test_a_variable_file_outside_of_the_repository_is_refused(tmp_path, lab, where):
+    world, _ = lab()
+    outside = world.root.parent / "outside.tfvars"
+    outside.write_text("")
+    state = replace(world.state("attic-dev"), var_files=(where.format(absolute=outside),))
+    with pytest.raises(ConfigurationError, match="outside of the repository"):
+        copy_variable_files(world.root, state, tmp_path / "copy")
+    assert not list((tmp_path / "copy").rglob("outside.tfvars"))

@@ -13,6 +13,7 @@ from migrator.errors import ConfigurationError
 from migrator.inventory.consumers import locate_consumers
 from migrator.inventory.file_kinds import FileKind, find_kind
 from migrator.inventory.history import is_history
+from migrator.inventory.key_fields import find_key_fields
 from migrator.inventory.model import Place, Reference, Stack, build_place
 from migrator.inventory.stacks import is_gitlab_backend
 from migrator.inventory.survey import Survey, read_survey
@@ -76,6 +77,7 @@ class _ReferenceReader:
         self._tree, self._stacks, self._gitlab, self._survey = tree, stacks, gitlab, survey
         self._named = [(stack.name, _name_pattern(stack)) for stack in stacks]
         self._gitlab_names = frozenset(stack.name for stack in gitlab)
+        self._by_name = {stack.name: stack for stack in stacks}
 
     def read_file(self, path: str) -> Iterator[Reference]:
         """Yield the references in one file."""
@@ -124,9 +126,12 @@ class _ReferenceReader:
             stacks=stacks,
             reason=reason,
             stray=stray,
-            located=located
-            if disposition is located.disposition
-            else replace(located, disposition=disposition, reason=reason),
+            located=replace(
+                located,
+                disposition=disposition,
+                reason=reason,
+                detail=find_key_fields(located.state, [self._by_name[name] for name in stacks]) | dict(located.detail),
+            ),
         )
 
     def _find_stacks(self, place: Place, text: str) -> tuple[str, ...]:

@@ -198,7 +198,7 @@ def test_what_other_files_say_about_settings_and_recipes_of_a_justfile(make_tree
 
 
 def test_lines_put_back_after_a_migration_still_lead_to_the_source(make_tree: MakeTree):
-    migrated = {path: 'terraform {\n  backend "s3" {}\n}\n' for path in STACKS}
+    migrated = dict.fromkeys(STACKS, 'terraform {\n  backend "s3" {}\n}\n')
     script = f'#!/bin/sh\ncd stacks/attic\ntofu init -backend-config="address={ADDRESS}/attic-dev"\n'
     (flags,) = found(make_tree, {**migrated, "init.sh": script}, "init.sh")
     assert (flags.disposition, flags.stray, flags.leads_to_source) == (Disposition.REPORT, True, True)

@@ -21,7 +21,9 @@ def build_key(
     """
     for field, value in (("{stack}", stack), ("{environment}", environment)):
         if field in target.key and value is None:
-            raise CannotReplaceError(f"the key template needs {field}, which nothing here says")
+            raise CannotReplaceError(
+                f"the key template needs {field}, which nothing here says; {{state}} is known everywhere"
+            )
     values = {"{state}": state, "{stack}": stack or "", "{environment}": environment or ""}
     # One pass: an expression for the state may hold {environment} itself.
     return re.sub(r"\{(?:state|stack|environment)\}", lambda found: values[found.group()], target.key)

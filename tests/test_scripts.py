@@ -16,6 +16,7 @@ from scripts.lib.cache import SetUpError, cache_directory
 from scripts.lib.known_programs import BUILD, PROGRAMS, GoModule, Program, read_version
 from scripts.lib.programs import cached_path, resolve_program
 from scripts.lib.tally import count_outcomes
+from tests.support.programs import OUR_CODE
 
 TOP = Path(__file__).resolve().parents[1]
 SCRIPTS = sorted(path for path in (TOP / "scripts").iterdir() if path.is_file() and os.access(path, os.X_OK))
@@ -194,14 +195,14 @@ def test_versions_compare_as_numbers() -> None:
 
 def test_exports_are_for_a_shell(empty: dict[str, str], tmp_path: Path) -> None:
     named = write_tofu(tmp_path / "a folder" / "tofu", "1.12.6")
-    environment = {**empty, "TOFU": str(named), "PYTHONPATH": str(TOP)}
+    environment = {**empty, "TOFU": str(named), **OUR_CODE}
     command = [sys.executable, "-m", "scripts.lib.programs", "exports", "--no-build", "tofu", "--optional=rustfs"]
     done = run(*command, environment=environment, directory=tmp_path)
     assert (done.returncode, done.stdout) == (0, f"export TOFU='{named}'\n")
 
 
 def test_a_missing_program_fails_unless_it_is_optional_or_named(empty: dict[str, str], tmp_path: Path) -> None:
-    environment = {**empty, "PYTHONPATH": str(TOP)}
+    environment = {**empty, **OUR_CODE}
     command = [sys.executable, "-m", "scripts.lib.programs", "exports", "--no-build"]
     missing = run(*command, "rustfs", environment=environment, directory=tmp_path)
     assert (missing.returncode, missing.stdout) == (1, "")
@@ -231,7 +232,7 @@ esac"""
 def test_two_runs_build_once(empty: dict[str, str], tmp_path: Path) -> None:
     go = write_program(tmp_path / "go", FAKE_GO)
     log = tmp_path / "log"
-    environment = {**empty, "GO": str(go), "GO_LOG": str(log), "PYTHONPATH": str(TOP)}
+    environment = {**empty, "GO": str(go), "GO_LOG": str(log), **OUR_CODE}
     command = [sys.executable, "-m", "scripts.lib.programs", "path", "versitygw"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     runs = [subprocess.Popen(command, env=environment, cwd=tmp_path, **pipes) for _ in range(2)]  # type: ignore[call-overload]
@@ -337,6 +338,6 @@ def test_the_tally_counts_errors_as_failed() -> None:
 def test_the_tally_fails_when_nothing_passed(case: str, code: int, tmp_path: Path, empty: dict[str, str]) -> None:
     (tmp_path / "a.xml").write_text(f"<testsuite>{case}</testsuite>")
     command = [sys.executable, "-m", "scripts.lib.tally", "a.xml"]
-    done = run(*command, environment={**empty, "PYTHONPATH": str(TOP)}, directory=tmp_path)
+    done = run(*command, environment={**empty, **OUR_CODE}, directory=tmp_path)
     assert done.returncode == code
     assert re.fullmatch(r"\d passed, \d failed, \d skipped\n", done.stdout)

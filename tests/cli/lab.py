@@ -20,6 +20,7 @@ from unittest.mock import patch
 
 from migrator.cli.app import run
 from migrator.standin import Fault, Lock, Standin, StateTruth, parse_configuration
+from tests.support.programs import OUR_CODE
 from tests.support.s3_servers import S3Server
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -134,7 +135,7 @@ class Lab:
     def spawn(self, *arguments: str, wrapper: Sequence[str] = (), **more: Any) -> subprocess.Popen[str]:
         """Start a command as a child process."""
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL, "text": True}
-        environment = {**self.environment, "PYTHONPATH": str(CHECKOUT), **more.pop("env", {})}
+        environment = {**self.environment, **OUR_CODE, **more.pop("env", {})}
         command = [*wrapper, sys.executable, "-m", "migrator", *arguments]
         return subprocess.Popen(command, cwd=self.repo, env=environment, **{**streams, **more})
 

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from tests.cli.lab import CHECKOUT, STATES, document
+from tests.cli.lab import STATES, document
 from tests.cli.test_bad_input import check_told
-from tests.support.programs import require_program
+from tests.support.programs import OUR_CODE, require_program
 from tests.support.s3_servers import start_minio
 
 pytestmark = pytest.mark.acceptance
@@ -72,7 +72,7 @@ sys.exit(code)
 
 def measure(lab, *arguments):
     """The peak memory of one command, in bytes."""
-    environment = {**lab.environment, "PYTHONPATH": str(CHECKOUT)}
+    environment = {**lab.environment, **OUR_CODE}
     command = [sys.executable, "-c", MEASURE, *arguments]
     done = subprocess.run(command, cwd=lab.repo, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

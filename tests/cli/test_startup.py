@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.cli.lab import CHECKOUT
+from tests.support.programs import OUR_CODE
 
 HEAVY = ("boto3", "botocore", "requests", "rich", "hcl2", "typer", "msgspec", "tree_sitter", "markdown_it")
 CLIENTS = ("boto3", "botocore", "requests", "urllib3")
@@ -27,7 +28,7 @@ def imported(names, *arguments, cwd=CHECKOUT, environment=None):
     done = subprocess.run(
         command,
         cwd=cwd,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(CHECKOUT), **(environment or {})},
+        env={"PATH": os.environ["PATH"], **OUR_CODE, **(environment or {})},
         capture_output=True,
         text=True,
         check=False,

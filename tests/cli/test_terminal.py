@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.cli.lab import CHECKOUT
+from tests.support.programs import OUR_CODE
 
 SECONDS = 60
 
@@ -20,7 +20,7 @@ class Terminal:
     def __init__(self, lab, *arguments, columns=100):
         self.text = ""
         self._master, slave = pty.openpty()
-        environment = {**lab.environment, "PYTHONPATH": str(CHECKOUT), "TERM": "xterm", "COLUMNS": str(columns)}
+        environment = {**lab.environment, **OUR_CODE, "TERM": "xterm", "COLUMNS": str(columns)}
         self.process = subprocess.Popen(
             ["setsid", "--ctty", sys.executable, "-m", "migrator", *arguments],
             cwd=lab.repo, env=environment, stdin=slave, stdout=slave, stderr=slave,

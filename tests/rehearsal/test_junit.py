@@ -22,9 +22,7 @@ PROOFS = st.builds(
 
 
 def rehearsal(*proofs: Proof) -> Rehearsal:
-    return Rehearsal(
-        repository="infra", states=8, states_from="recorded", tofu=None, proofs=proofs, seconds=2.5
-    )
+    return Rehearsal(repository="infra", states=8, states_from="recorded", tofu=None, proofs=proofs, seconds=2.5)
 
 
 @given(st.lists(PROOFS))
@@ -40,7 +38,9 @@ def test_any_rehearsal_is_well_formed_and_counts_what_it_holds(proofs: list[Proo
 
 
 def test_a_failure_carries_reason_and_hint() -> None:
-    failed = Proof(name="plan", outcome=Outcome.FAILED, seconds=1.25, detail="<refused> & said so", hint="migrator plan")
+    failed = Proof(
+        name="plan", outcome=Outcome.FAILED, seconds=1.25, detail="<refused> & said so", hint="migrator plan"
+    )
     case = ElementTree.fromstring(build_junit(rehearsal(failed))).find("testsuite/testcase")
     assert case is not None
     assert (case.get("name"), case.get("time")) == ("plan", "1.250")

@@ -44,7 +44,11 @@ def tofu(shell: Shell) -> Tofu:
 
 def wanted(stack: str, environment: str = "dev", *var_files: str) -> Wanted:
     return Wanted(
-        name=f"{stack}/{environment}", stack=stack, directory=f"infra/{stack}", environment=environment, var_files=var_files
+        name=f"{stack}/{environment}",
+        stack=stack,
+        directory=f"infra/{stack}",
+        environment=environment,
+        var_files=var_files,
     )
 
 

@@ -78,7 +78,9 @@ def leave_an_object(stage: Stage) -> None:
 def leave_a_lock(stage: Stage) -> None:
     from migrator.backends.lock_info import LockInfo
 
-    stage.source.acquire_lock("dns-dev", LockInfo(id="1d3c7e54-7b6f-4b7c-93b6-4bb7b2a50b6b", created="2026-01-01T00:00:00Z"))
+    stage.source.acquire_lock(
+        "dns-dev", LockInfo(id="1d3c7e54-7b6f-4b7c-93b6-4bb7b2a50b6b", created="2026-01-01T00:00:00Z")
+    )
 
 
 def write_past_the_seal(stage: Stage) -> None:
@@ -186,9 +188,7 @@ def test_a_repository_without_a_commit_is_copied(tmp_path: Path) -> None:
     assert read_fingerprint(tmp_path / "copy").status == read_fingerprint(root).status
 
 
-def test_a_copy_is_deaf_to_variables_of_git(
-    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_copy_is_deaf_to_variables_of_git(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "elsewhere"))
     copy_repository(repository, tmp_path / "copy")

@@ -25,7 +25,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from migrator.rehearsal.estate import assemble_sample_estate, recorded_states, sample_root
 from migrator.settings import parse_settings
-from tests.support.programs import SEARCH_PATH, require_program
+from tests.support.programs import OUR_CODE, SEARCH_PATH, require_program
 from tests.support.s3_servers import S3Server
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -66,7 +66,7 @@ class GitLab:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "migrator.standin", "--config", str(configuration), "--port", "0"],
             cwd=CHECKOUT,
-            env={"PATH": SEARCH_PATH, "PYTHONPATH": str(CHECKOUT)},
+            env={"PATH": SEARCH_PATH, **OUR_CODE},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -200,7 +200,7 @@ class Lab:
     def start_migrator(
         self, *arguments: str, directory: Path | None = None, variables: Mapping[str, str] | None = None
     ) -> subprocess.Popen[str]:
-        environment = self.environment() | {"PYTHONPATH": str(CHECKOUT)} | dict(variables or {})
+        environment = self.environment() | OUR_CODE | dict(variables or {})
         return start([sys.executable, "-m", "migrator", *arguments], directory or self.repository, environment)
 
     def migrate(self, *arguments: str) -> None:

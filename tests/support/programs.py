@@ -11,6 +11,10 @@ from pathlib import Path
 
 import pytest
 
+CHECKOUT = Path(__file__).resolve().parents[2]
+# What a child Python needs to run our code, and to leave nothing in the checkout.
+_KEPT = ("PYTHONPYCACHEPREFIX", "PYTHONDONTWRITEBYTECODE")
+OUR_CODE = {"PYTHONPATH": str(CHECKOUT), **{name: os.environ[name] for name in _KEPT if name in os.environ}}
 SEARCH_PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
 
 

@@ -6,7 +6,7 @@ binds, and two states that claim one (stack, environment), are blockers until th
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
@@ -29,11 +29,15 @@ class BoundState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """Every state of the source is in exactly one of the three."""
+    """Every state of the source is in exactly one of the first three.
+
+    ``excluded`` are those of ``left_alone`` that the settings exclude although files lead to them.
+    """
 
     states: tuple[BoundState, ...]
     left_alone: tuple[LeftAlone, ...]
     blockers: tuple[Finding, ...]
+    excluded: tuple[BoundState, ...] = ()
 
 
 def bind_states(
@@ -56,7 +60,8 @@ def bind_states(
     left_alone: list[LeftAlone] = []
     blockers = _check_settings(settings, by_name)
     names = set()
-    for one in sorted(observed, key=lambda state: state.name):
+    everything = sorted(observed, key=lambda state: state.name)
+    for one in everything:
         names.add(one.name)
         reason = _reason_to_leave(settings, one, moved)
         if reason is not None:
@@ -73,7 +78,24 @@ def bind_states(
         else:
             blockers.append(found)
     blockers += _check_absent(settings, names) + _check_doubles(states)
-    return Bound(states=tuple(states), left_alone=tuple(left_alone), blockers=tuple(blockers))
+    return Bound(
+        states=tuple(states),
+        left_alone=tuple(left_alone),
+        blockers=tuple(blockers),
+        excluded=tuple(_find_excluded(settings, inventory, everything, by_name)),
+    )
+
+
+def _find_excluded(
+    settings: Settings, inventory: Inventory, observed: Iterable[ObservedState], by_name: dict[str, Stack]
+) -> Iterator[BoundState]:
+    bindings = {binding.name: binding for binding in settings.state}
+    for one in observed:
+        if one.deleted or one.listed_serial is None or _reason_to_exclude(settings, one) is None:
+            continue
+        found = _bind(one, bindings.get(one.name), inventory, by_name)
+        if isinstance(found, BoundState):
+            yield found
 
 
 def _reason_to_leave(settings: Settings, state: ObservedState, moved: Mapping[str, str]) -> str | None:
@@ -81,6 +103,10 @@ def _reason_to_leave(settings: Settings, state: ObservedState, moved: Mapping[st
         return "deleted at the source"
     if state.name in moved and state.locked_by:
         return f"moved already by run {moved[state.name]}; the lock at the source is its seal"
+    return _reason_to_exclude(settings, state)
+
+
+def _reason_to_exclude(settings: Settings, state: ObservedState) -> str | None:
     return next((exclusion.reason for exclusion in settings.exclude if exclusion.matches(state.name)), None)
 
 

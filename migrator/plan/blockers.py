@@ -9,7 +9,7 @@ from migrator.plan.model import Finding, ObservedKey, PlannedFile, PlannedState,
 from migrator.settings import Settings
 
 # Blockers that an operator may take upon himself, with a reason that the plan keeps. The others have no safe override.
-ACKNOWLEDGEABLE = frozenset({"unsafe-target", "refused-file"})
+ACKNOWLEDGEABLE = frozenset({"unsafe-target", "refused-file", "left-behind-state", "foreign-project"})
 _HCL = (".tf", ".tofu", ".tf.json", ".tofu.json")
 LONGEST_KEY = 1024  # bytes, of S3
 

@@ -1,5 +1,7 @@
 """PURE: settings + inventory + what was observed -> plan. The only place that decides what a migration does."""
 
+from collections.abc import Sequence
+
 from migrator.inventory.groups import build_cut_over_groups
 from migrator.inventory.model import Reference
 from migrator.plan.bind import BoundState
@@ -23,6 +25,7 @@ from migrator.plan.model import (
     PlannedTarget,
     Project,
 )
+from migrator.plan.scope import check_left_behind, check_projects
 from migrator.settings import Settings
 
 
@@ -31,7 +34,8 @@ def build_plan(facts: Facts) -> Plan:
     settings = facts.settings
     states = tuple(_plan_state(facts, state) for state in facts.bound.states)
     groups = build_cut_over_groups(facts.inventory.references)
-    rewriting = _build_rewriting(facts)
+    chosen = [reference for reference in facts.inventory.references if _is_selected(facts, reference)]
+    rewriting = _build_rewriting(facts, chosen)
     blockers = [
         *check_acknowledgements(settings),
         *check_parsable(facts),
@@ -39,6 +43,8 @@ def build_plan(facts: Facts) -> Plan:
         *check_states(facts, states),
         *check_selection(facts, groups),
         *rewriting.blockers,
+        *check_projects(facts, chosen),
+        *check_left_behind(facts, rewriting.files),
         *check_probe(facts.probe),
     ]
     acknowledged = {entry.code: entry.reason for entry in settings.acknowledge}
@@ -117,9 +123,8 @@ def _plan_target(settings: Settings) -> PlannedTarget:
     )
 
 
-def _build_rewriting(facts: Facts) -> Rewriting:
+def _build_rewriting(facts: Facts, chosen: Sequence[Reference]) -> Rewriting:
     coordinates = build_coordinates(facts.settings, facts.project)
-    chosen = [reference for reference in facts.inventory.references if _is_selected(facts, reference)]
     rewriting = build_rewriting(chosen, facts.texts, coordinates)
     if coordinates.style != "partial":
         return rewriting

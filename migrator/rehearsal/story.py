@@ -23,6 +23,7 @@ from migrator.inventory.model import Inventory
 from migrator.inventory.stacks import is_gitlab_backend
 from migrator.inventory.tree import discover_tree
 from migrator.plan.model import Project
+from migrator.plan.scope import find_named_projects
 from migrator.rehearsal.checkout import copy_repository, read_fingerprint
 from migrator.rehearsal.embedded import Embedded, check_target_is_installed, run_embedded
 from migrator.rehearsal.model import Outcome, Proof, Rehearsal, Transcript
@@ -110,10 +111,11 @@ def rehearse(request: Request, connect: Connect, listener: Listener) -> Rehearsa
         copy_repository(request.root, copy)
         bare = Shell(directory=copy, environment=build_clean_environment(os.environ, home=scratch))
         tofu = examine_tofu(request.tofu, bare.environment)
-        inventory = discover_inventory(discover_tree(copy))
+        tree = discover_tree(copy)
+        inventory = discover_inventory(tree)
         material = _gather_states(request, own, inventory, tofu, shell=bare, scratch=scratch)
         tofu = _check_proof(tofu, inventory, material, copy=copy, shell=bare, scratch=scratch)
-        project = _choose_project(request, own)
+        project = _choose_project(request, own, find_named_projects(inventory.references, tree.read_text_or_nothing))
         with run_embedded(
             material.states,
             project_id=project.id,
@@ -156,7 +158,9 @@ def _play(scenes: Sequence[Scene], stage: Stage, listener: Listener) -> Iterator
 
 
 def _skip(scene: Scene, missing: str) -> Proof:
-    return Proof(name=scene.name, outcome=Outcome.LEFT_OUT, seconds=0.0, detail=f"follows {missing}, which was not made")
+    return Proof(
+        name=scene.name, outcome=Outcome.LEFT_OUT, seconds=0.0, detail=f"follows {missing}, which was not made"
+    )
 
 
 def _play_one(scene: Scene, stage: Stage) -> Proof:
@@ -173,9 +177,7 @@ def _play_one(scene: Scene, stage: Stage) -> Proof:
 
 
 def _left_out_states(material: Material) -> list[Proof]:
-    return [
-        Proof(name="states", outcome=Outcome.LEFT_OUT, seconds=0.0, detail=reason) for reason in material.left_out
-    ]
+    return [Proof(name="states", outcome=Outcome.LEFT_OUT, seconds=0.0, detail=reason) for reason in material.left_out]
 
 
 def _set_stage(
@@ -254,14 +256,15 @@ def _check_proof(
     return "; ".join(found) or tofu
 
 
-def _choose_project(request: Request, own: Settings | None) -> Project:
+def _choose_project(request: Request, own: Settings | None, named: Sequence[str]) -> Project:
+    """Return the real project, else the one of the settings, with what they leave out taken from the addresses."""
     if request.real_source is not None:
         return request.real_source.project
-    configured = own.source.project if own is not None else _PROJECT_ID
-    path = configured if isinstance(configured, str) else f"rehearsal/{_slug(request.root.name)}"
-    return Project(
-        id=configured if isinstance(configured, int) else _PROJECT_ID, path=request.project_path or path
-    )
+    configured = [] if own is None else [str(own.source.project)]
+    ids = [name for name in (*configured, *named) if name.isdecimal()]
+    paths = [name for name in (*configured, *named) if not name.isdecimal()]
+    path = request.project_path or next(iter(paths), f"rehearsal/{_slug(request.root.name)}")
+    return Project(id=int(next(iter(ids), _PROJECT_ID)), path=path)
 
 
 def _slug(name: str) -> str:

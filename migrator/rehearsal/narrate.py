@@ -196,7 +196,9 @@ def build_summary(rehearsal: Rehearsal) -> list[Text]:
     verdict = (
         Text("Something did not come back or could not be shown: do not migrate yet.", style="bold red")
         if failed
-        else Text("Everything came back, byte for byte. Nothing outside of one private directory was touched.", "bold green")
+        else Text(
+            "Everything came back, byte for byte. Nothing outside of one private directory was touched.", "bold green"
+        )
     )
     return [*lines, verdict]
 

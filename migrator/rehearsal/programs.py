@@ -89,9 +89,7 @@ def build_python_environment(outside: Mapping[str, str]) -> dict[str, str]:
 def build_clean_environment(outside: Mapping[str, str], *, home: Path) -> dict[str, str]:
     """Return an environment without any credential, for programs that live in ``home``."""
     proxies = {
-        name: _NOWHERE
-        for proxy in ("http_proxy", "https_proxy", "all_proxy")
-        for name in (proxy, proxy.upper())
+        name: _NOWHERE for proxy in ("http_proxy", "https_proxy", "all_proxy") for name in (proxy, proxy.upper())
     }
     return {
         **build_python_environment(outside),

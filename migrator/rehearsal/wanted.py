@@ -66,9 +66,7 @@ def _want_by_files(stack: Stack, has_file: Callable[[str], bool]) -> list[Wanted
             stack=stack.name,
             directory=stack.directory,
             environment=environment,
-            var_files=tuple(
-                file for file in (f"{environment}.tfvars",) if has_file(f"{stack.directory}/{file}")
-            ),
+            var_files=tuple(file for file in (f"{environment}.tfvars",) if has_file(f"{stack.directory}/{file}")),
         )
         for environment, name in sorted(names.items())
     ]

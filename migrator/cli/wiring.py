@@ -134,6 +134,11 @@ def build_prover(
         s3["AWS_SESSION_TOKEN"] = secrets.session_token
     if plan.target.profile:
         s3 = {"AWS_PROFILE": plan.target.profile}
+    if plan.target.ca_bundle:
+        s3["AWS_CA_BUNDLE"] = plan.target.ca_bundle
+    http = {"TF_HTTP_USERNAME": plan.source.username or "migrator", "TF_HTTP_PASSWORD": secrets.token}
+    if plan.source.ca_bundle and Path(plan.source.ca_bundle).is_file():
+        http["TF_HTTP_CLIENT_CA_CERTIFICATE_PEM"] = Path(plan.source.ca_bundle).read_text("ascii", "replace")
     return TofuProver(
         program=plan.tofu,
         plan=plan,
@@ -141,10 +146,7 @@ def build_prover(
         paths=tree.paths,
         scratch=run.path / "scratch",
         environment=environment,
-        source_environment={
-            "TF_HTTP_USERNAME": plan.source.username or "migrator",
-            "TF_HTTP_PASSWORD": secrets.token,
-        },
+        source_environment=http,
         target_environment=s3,
         secrets=(secrets.token, secrets.secret_key, secrets.session_token or ""),
     )

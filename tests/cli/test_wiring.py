@@ -1,0 +1,50 @@
+"""What the proof is given: everything that this program itself needs to reach both sides, and nothing of the other side."""
+
+from dataclasses import replace
+
+import pytest
+
+from migrator.cli.wiring import Secrets, build_prover
+from migrator.inventory.tree import discover_tree
+from migrator.journal.run_directory import RunDirectory
+from migrator.plan.model import Plan
+from tests.plan.conftest import Case
+
+SECRETS = Secrets(token="t-1", access_key="a-1", secret_key="s-1", session_token="u-1")
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return Case().plan()
+
+
+def build(plan, tmp_path):
+    return build_prover(plan, RunDirectory(tmp_path), discover_tree(tmp_path), SECRETS, {})
+
+
+def test_each_side_gets_its_own_credentials(plan, tmp_path):
+    prover = build(plan, tmp_path)
+    assert prover.source_environment == {"TF_HTTP_USERNAME": "migrator", "TF_HTTP_PASSWORD": "t-1"}
+    assert prover.target_environment == {
+        "AWS_ACCESS_KEY_ID": "a-1",
+        "AWS_SECRET_ACCESS_KEY": "s-1",
+        "AWS_SESSION_TOKEN": "u-1",
+    }
+
+
+def test_a_profile_takes_the_place_of_the_keys(plan, tmp_path):
+    prover = build(replace(plan, target=replace(plan.target, profile="acme")), tmp_path)
+    assert prover.target_environment == {"AWS_PROFILE": "acme"}
+
+
+def test_the_certificates_that_are_trusted_here_are_trusted_there(plan, tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("-----BEGIN CERTIFICATE-----")
+    plan = replace(
+        plan,
+        source=replace(plan.source, ca_bundle=str(bundle)),
+        target=replace(plan.target, ca_bundle=str(bundle)),
+    )
+    prover = build(plan, tmp_path)
+    assert prover.source_environment["TF_HTTP_CLIENT_CA_CERTIFICATE_PEM"] == bundle.read_text()
+    assert prover.target_environment["AWS_CA_BUNDLE"] == str(bundle)

@@ -40,8 +40,8 @@ _GLANCE_BYTES = 65536
 class GitLabSource(GitLabLock):
     """``StateSource`` on GitLab: the states of one project.
 
-    ``url`` is GitLab's base address; ``project`` a numeric id or a path. With ``username`` the token is sent as HTTP
-    basic (CI job tokens), else as ``PRIVATE-TOKEN``. ``timeout`` is in seconds, per read of the socket.
+    ``url`` is GitLab's base address; ``project`` a numeric id or a path. With ``username`` the token is sent to the
+    state API as HTTP basic (CI job tokens), else as ``PRIVATE-TOKEN``. ``timeout`` is in seconds, per read of the socket.
 
     Raises: ConfigurationError when the address or the CA bundle cannot be used.
     """
@@ -60,7 +60,7 @@ class GitLabSource(GitLabLock):
     ) -> None:
         retry = retry or RetryPolicy()
         _check_token(token)
-        auth = HTTPBasicAuth(username, token) if username else _PrivateToken(token)
+        auth = _Basic(username, token) if username else _PrivateToken(token)
         session = _build_session(url, auth=auth, ca_bundle=ca_bundle, workers=workers)
         super().__init__(
             _RequestsExchange(session, url=url, timeout=timeout, retry=retry), project=project, retry=retry
@@ -173,6 +173,21 @@ class _PrivateToken(AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["PRIVATE-TOKEN"] = self._token
         return request
+
+
+class _Basic(AuthBase):
+    """HTTP basic, which GitLab takes at the state API alone; elsewhere the token goes into GitLab's header.
+
+    A CI job token is nobody elsewhere, whatever carries it.
+    """
+
+    def __init__(self, username: str, token: str) -> None:
+        self._basic = HTTPBasicAuth(username, token)
+        self._elsewhere = _PrivateToken(token)
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        at_states = "/terraform/state/" in urlsplit(request.url or "").path
+        return self._basic(request) if at_states else self._elsewhere(request)
 
 
 class _RequestsExchange:

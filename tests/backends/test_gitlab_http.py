@@ -99,6 +99,13 @@ class TestList:
         assert source.acquire_lock("attic-dev", lock_info("lock-1")).who == "maint"
         assert source.release_lock("attic-dev", "lock-1") is Released.RELEASED
 
+    @pytest.mark.parametrize("username", ["maint", "anybody"])
+    def test_with_a_user_name_and_a_personal_token_comes_too(self, gitlab: GitLabPlace, username: str) -> None:
+        source = gitlab.connect(username=username)
+        assert [state.name for state in source.list_states()] == [one.name for one in gitlab.source.list_states()]
+        assert source.acquire_lock("attic-dev", lock_info("lock-1")).who == "maint"
+        assert source.release_lock("attic-dev", "lock-1") is Released.RELEASED
+
     def test_of_a_gitlab_with_a_former_schema_still_comes(self, gitlab: GitLabPlace) -> None:
         gitlab.standin.arm(StandinFault(mode="n", times=None))
         assert len(gitlab.source.list_states()) == 4

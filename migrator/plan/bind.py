@@ -31,13 +31,15 @@ class BoundState:
 class Bound:
     """Every state of the source is in exactly one of the first three.
 
-    ``excluded`` are those of ``left_alone`` that the settings exclude although files lead to them.
+    ``excluded`` are those of ``left_alone`` that the settings exclude although files lead to them; ``staying`` names those
+    whose document is, and stays, at the source alone.
     """
 
     states: tuple[BoundState, ...]
     left_alone: tuple[LeftAlone, ...]
     blockers: tuple[Finding, ...]
     excluded: tuple[BoundState, ...] = ()
+    staying: frozenset[str] = frozenset()
 
 
 def bind_states(
@@ -83,6 +85,7 @@ def bind_states(
         left_alone=tuple(left_alone),
         blockers=tuple(blockers),
         excluded=tuple(_find_excluded(settings, inventory, everything, by_name)),
+        staying=frozenset(one.name for one in left_alone) - moved.keys(),
     )
 
 

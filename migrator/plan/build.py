@@ -25,7 +25,7 @@ from migrator.plan.model import (
     PlannedTarget,
     Project,
 )
-from migrator.plan.scope import check_left_behind, check_projects
+from migrator.plan.scope import check_left_behind, check_projects, check_remote_states
 from migrator.settings import Settings
 
 
@@ -45,6 +45,7 @@ def build_plan(facts: Facts) -> Plan:
         *rewriting.blockers,
         *check_projects(facts, chosen),
         *check_left_behind(facts, rewriting.files),
+        *check_remote_states(facts, chosen),
         *check_probe(facts.probe),
     ]
     acknowledged = {entry.code: entry.reason for entry in settings.acknowledge}

@@ -12,7 +12,7 @@ from urllib.parse import unquote
 from migrator.inventory.model import Reference
 from migrator.plan.facts import Facts
 from migrator.plan.model import Finding, PlannedFile, Project
-from migrator.rewrite.reference import WORDS, Disposition
+from migrator.rewrite.reference import WORDS, Disposition, ReferenceKind
 
 _PROJECT = re.compile(r"/projects/(?P<project>\d+|[\w.%-]+)/terraform/state\b")
 _DOCUMENTS = (".md", ".markdown", ".rst", ".adoc", ".txt")
@@ -61,6 +61,22 @@ def check_left_behind(facts: Facts, files: Iterable[PlannedFile]) -> list[Findin
         )
         for state in facts.bound.excluded
         if state.stack.name in working and (state.stack.name, state.environment) not in taken
+    ]
+
+
+def check_remote_states(facts: Facts, references: Iterable[Reference]) -> list[Finding]:
+    """Return the reads of a state that stays at the source, which would be pointed at the target all the same."""
+    return [
+        Finding(
+            code="left-behind-state",
+            where=str(reference.place),
+            message=f"this reads the state {reference.located.state}, which stays at the source; cut over, it would find none",
+            hint="move that state too; or acknowledge left-behind-state in migrator.toml, if nothing reads it any more",
+        )
+        for reference in references
+        if reference.kind is ReferenceKind.REMOTE_STATE
+        and reference.disposition is Disposition.REWRITE
+        and reference.located.state in facts.bound.staying
     ]
 
 

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from migrator.inventory.model import Inventory
+from migrator.plan.bind import bind_states
 from migrator.plan.scope import find_named_projects
 from migrator.rewrite.reference import ReferenceKind
 from migrator.settings import Acknowledgement, Exclusion
@@ -77,6 +79,48 @@ def test_a_state_without_a_document_is_not_left_behind(case, changes):
     case.states[1] = replace(case.states[1], **changes)
     exclude(case, "attic-prod")
     assert case.codes() == []
+
+
+REMOTE = """data "terraform_remote_state" "runners" {
+  backend = "http"
+  config  = { address = "https://gitlab.example.com/api/v4/projects/84/terraform/state/runners-dev" }
+}
+"""
+
+
+def read_runners(case):
+    case.states.append(observed("runners-dev"))
+    case.references.append(reference("stacks/attic/data.tf", ("attic",), REMOTE))
+    case.texts["stacks/attic/data.tf"] = REMOTE
+
+
+def test_a_remote_state_that_moves_too_is_read_from_the_target(case):
+    read_runners(case)
+    assert case.codes() == []
+
+
+def test_a_remote_state_that_stays_blocks_its_reader(case):
+    read_runners(case)
+    exclude(case, "runners-*")
+    (blocker,) = case.plan().blockers
+    assert (blocker.code, blocker.where) == ("left-behind-state", "stacks/attic/data.tf:1")
+    assert "runners-dev" in blocker.message
+
+
+def test_a_selection_takes_along_what_it_reads(case):
+    read_runners(case)
+    case.selected = ("attic",)
+    assert case.codes() == ["left-behind-state"]
+    case.selected = ("attic", "runners")
+    assert case.codes() == []
+
+
+def test_a_remote_state_that_an_earlier_run_moved_is_read_from_the_target(case):
+    read_runners(case)
+    case.states[-1] = replace(case.states[-1], locked_by="migrator")
+    inventory = Inventory(revision="r", stacks=case.stacks, references=tuple(case.references), hazards=())
+    bound = bind_states(case.settings, inventory, case.states, moved={"runners-dev": "run-1"})
+    assert case.codes(bound=bound) == []
 
 
 def test_an_excluded_state_that_no_changed_line_leads_to_is_fine(case):

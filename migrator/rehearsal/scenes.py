@@ -83,12 +83,14 @@ def prove_by_plan(stage: Stage) -> str:
 
 
 def find_no_reference(stage: Stage) -> str:
-    """``inventory --check``: no file names the source any more."""
+    """``inventory --check``: nothing that the tool rewrites names the source any more; what people decide is counted."""
     stage.migrator("inventory", "--check")
     changed = compare_fingerprints(stage.before, read_fingerprint(stage.copy))
     if set(changed) != {file.path for file in stage.planned.files}:
         raise CheckFailedError("other files changed than the plan says", where=", ".join(changed[:5]))
-    return f"{_count(len(changed), 'file')} cut over, no reference to the source is left"
+    decided = len(stage.planned.reports)
+    left = f"; {_count(decided, 'place')} for a person to decide" if decided else ""
+    return f"{_count(len(changed), 'file')} cut over, no reference that can be rewritten is left{left}"
 
 
 def verify(stage: Stage) -> str:

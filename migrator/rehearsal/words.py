@@ -46,7 +46,7 @@ WORDS = {
     ),
     "proof-by-plan": Words(title="OpenTofu plans the same on both sides"),
     "references": Words(
-        title="no file names the source any more",
+        title="no line that can be rewritten names the source any more",
         heading="Check",
         opening="Does any line still lead to GitLab? Do states, seals and files look as they should?",
     ),

@@ -133,6 +133,27 @@ def test_whatever_does_not_come_back_fails_the_rehearsal(
 
 
 @pytest.mark.slow
+def test_what_people_decide_is_counted_and_nothing_else_is_claimed(repository: Path, fixtures: Path) -> None:
+    (repository / ".gitlab-ci.yml").write_text("plan:\n  script:\n    - cd infra/dns\n    - gitlab-terraform init\n")
+    request = Request(root=repository, config=repository / "migrator.toml", fixtures=fixtures)
+    result = rehearse(request, build_connect(), Silence())
+    assert result.exit_code == 0
+    (detail,) = [proof.detail for proof in result.proofs if proof.name == "references"]
+    assert detail == "3 files cut over, no reference that can be rewritten is left; 1 place for a person to decide"
+
+
+@pytest.mark.slow
+def test_addresses_of_two_projects_do_not_pass_a_rehearsal(repository: Path, fixtures: Path) -> None:
+    backend = repository / "infra" / "dns" / "backend.tf"
+    address = "https://gitlab.example.com/api/v4/projects/8/terraform/state/dns-dev"
+    backend.write_text(f'terraform {{\n  backend "http" {{\n    address = "{address}"\n  }}\n}}\n')
+    request = Request(root=repository, config=repository / "migrator.toml", fixtures=fixtures)
+    result = rehearse(request, build_connect(), Silence())
+    assert [proof.name for proof in result.with_outcome(Outcome.FAILED)] == ["plan"]
+    assert any("foreign-project: infra/dns/backend.tf:2-4" in proof.detail for proof in result.proofs)
+
+
+@pytest.mark.slow
 def test_a_failed_scene_leaves_out_what_follows_from_it_and_still_compares(
     repository: Path, fixtures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

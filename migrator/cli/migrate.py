@@ -49,6 +49,11 @@ def migrate(
     if dry_run:
         _show_steps(invocation, decoded)
         return
+    if not decoded.states and not decoded.files:
+        # No run: an empty one would be the latest, which rollback, verify and status take when none is named.
+        invocation.output.say("nothing to migrate: no state moves and no file changes")
+        invocation.output.document({"format": "migrator.status/1", "run": None, "plan": digest, "states": []})
+        return
     existing = _find_unfinished(invocation, digest)
     if existing is not None:
         _check_goes_forward(existing)

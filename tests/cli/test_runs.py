@@ -459,6 +459,18 @@ def test_a_plan_after_a_migration_knows_its_own_seal(lab):
     assert "nothing to migrate" in planned.out
 
 
+def test_a_plan_of_nothing_does_not_hide_the_run_that_can_be_rolled_back(lab):
+    lab.migrate()
+    runs = lab.runs()
+    lab.run("plan")
+    done = lab.run("migrate", "--yes")
+    assert (done.code, "nothing to migrate" in done.out) == (0, True)
+    assert lab.run("migrate", "--yes", "--json").document["run"] is None
+    assert lab.runs() == runs
+    assert lab.run("rollback", "--yes").code == 0
+    assert lab.run("status", "--json").document["run"] == runs[0].name
+
+
 def test_a_lock_of_somebody_else_is_not_taken_for_our_seal(lab):
     lab.migrate()
     assert lab.run("rollback", "--yes").code == 0

@@ -187,10 +187,16 @@ def _show_end(working: Working, reached: Phase) -> None:
     status = working.read_status()
     states = build_count(len(working.plan.states), "state")
     files = build_count(status.files_cut_over, "file")
+    left = build_count(len(working.plan.reports), "place")
     if reached is Phase.MIGRATED:
         output.show(
             f"\n[bold]migrated[/bold]: {states} at s3://{working.plan.target.bucket}, {files} cut over; "
             "the source is sealed",
+            *(
+                [f"{left} of the plan for a person to decide: migrator inventory lists what is left"]
+                if working.plan.reports
+                else []
+            ),
             "next: migrator verify, then commit the changed files",
         )
     else:

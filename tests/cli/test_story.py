@@ -58,3 +58,19 @@ def test_there_and_back_leaves_the_world_as_it_was(lab):
     assert lab.objects() == {f"acme/infra/{name}/terraform.tfstate": lab.truth(name).content for name in STATES}
     assert lab.run("rollback", "--yes").code == 0
     assert lab.world() == before
+
+
+def migrate(lab: Lab) -> str:
+    lab.plan()
+    done = lab.run("migrate", "--yes")
+    assert done.code == 0, done.err
+    return done.out
+
+
+def test_the_end_of_a_migration_names_what_people_have_to_decide(lab):
+    assert "for a person to decide" not in migrate(lab)
+    assert lab.run("rollback", "--yes").code == 0
+    (lab.repo / "Makefile").write_text(
+        "ADDRESS := https://gitlab.example.com/api/v4/projects/84/terraform/state/alpha-dev\n"
+    )
+    assert "1 place of the plan for a person to decide: migrator inventory lists what is left" in migrate(lab)

@@ -74,10 +74,12 @@ class RepositoryTree:
 def discover_tree(root: Path) -> RepositoryTree:
     """Return the tree of the repository whose top is ``root``.
 
-    Raises: ConfigurationError when ``root`` is not a directory.
+    Raises: ConfigurationError when ``root`` is not a directory, or is the top of everything.
     """
     if not root.is_dir():
         raise ConfigurationError(f"{root} is not a directory", hint="migrator --repo DIR ...")
+    if root == Path(root.anchor):
+        raise ConfigurationError(f"{root} is no repository", where="--repo", hint="migrator --repo DIR ...")
     listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
     candidates = _walk(root) if listed is None else [name for name in listed.split("\0") if name]
     revision = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
@@ -121,9 +123,15 @@ def _is_file(root: Path, path: str) -> bool:
 
 
 def _walk(root: Path) -> list[str]:
+    """Return every file below ``root``, without leaving its file system: /proc and the like only look like files."""
     found: list[str] = []
+    device = root.stat().st_dev
     for directory, subdirectories, names in os.walk(root):
-        subdirectories[:] = sorted(name for name in subdirectories if name not in _NEVER)
+        subdirectories[:] = sorted(
+            name
+            for name in subdirectories
+            if name not in _NEVER and Path(directory, name).lstat().st_dev == device
+        )
         relative = Path(directory).relative_to(root)
         found += [(relative / name).as_posix() for name in names]
     return found

@@ -14,8 +14,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import pytest
 
-from tests.support.estate_lab import CHECKOUT, STATES, Finished, Lab
-from tests.support.programs import require_program
+from tests.support.estate_lab import STATES, Finished, Lab
+from tests.support.programs import OUR_CODE, require_program
 from tests.support.s3_servers import S3Server
 from tests.test_docs import FENCE, read_sections
 
@@ -30,7 +30,8 @@ class Shell:
         self.lab = lab
         self.bin = lab.directory / "bin"
         self.bin.mkdir()
-        self._add("migrator", f'exec env PYTHONPATH="{CHECKOUT}" "{sys.executable}" -m migrator "$@"')
+        settings = " ".join(f'{name}="{value}"' for name, value in OUR_CODE.items())
+        self._add("migrator", f'exec env {settings} "{sys.executable}" -m migrator "$@"')
         self._add("tofu", f'exec "{lab.client}" "$@"')
         self._add("just", f'exec "{require_program("just")}" "$@"')
 

@@ -12,6 +12,7 @@ from migrator import __version__
 
 def main() -> None:
     """Run the command line and exit with the code of interface.md section 2."""
+    _open_closed_streams()
     arguments = sys.argv[1:]
     if arguments == ["--version"]:
         _show(f"migrator {__version__}\n")
@@ -28,6 +29,13 @@ def main() -> None:
     # Commands are short and keep nearly all that they build: fewer collections save a tenth of an inventory.
     gc.set_threshold(50_000)
     sys.exit(run(arguments))
+
+
+def _open_closed_streams() -> None:
+    """Give a caller that closed stdout or stderr (``>&-``) a stream that leads nowhere: a run must not end over it."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115 - lives with the process
 
 
 def _show(text: str) -> None:

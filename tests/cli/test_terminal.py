@@ -129,3 +129,17 @@ def test_head_gets_its_lines(lab):
     assert "Stacks (2)" in head.stdout
     assert (child.wait(SECONDS), child.stderr.read()) == (0, "")
     child.stderr.close()
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["inventory"], 0), (["nosuch"], 2)])
+def test_streams_that_the_caller_closed_change_no_exit_code(lab, arguments, code, closed):
+    done = lab.spawn_and_wait(*arguments, wrapper=["sh", "-c", f'exec "$@" {closed}', "sh"])
+    assert (done.code, "Traceback" in done.err) == (code, False)
+
+
+def test_a_migration_without_streams_is_carried_out(lab):
+    lab.plan()
+    done = lab.spawn_and_wait("migrate", "--yes", wrapper=["sh", "-c", 'exec "$@" >&- 2>&- <&-', "sh"])
+    assert done.code == 0
+    assert lab.run("verify").code == 0

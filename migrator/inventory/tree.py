@@ -128,9 +128,7 @@ def _walk(root: Path) -> list[str]:
     device = root.stat().st_dev
     for directory, subdirectories, names in os.walk(root):
         subdirectories[:] = sorted(
-            name
-            for name in subdirectories
-            if name not in _NEVER and Path(directory, name).lstat().st_dev == device
+            name for name in subdirectories if name not in _NEVER and Path(directory, name).lstat().st_dev == device
         )
         relative = Path(directory).relative_to(root)
         found += [(relative / name).as_posix() for name in names]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from migrator.rewrite.address import read_address
 from migrator.rewrite.claims import comment_groups, names_source
+from migrator.rewrite.http_arguments import HTTP_ARGUMENTS
 from migrator.rewrite.locate_comments import locate_comment
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
@@ -16,7 +17,10 @@ from migrator.rewrite.spans import Span
 _MARKS = re.compile(r"TF_HTTP_|/terraform/state\b|gitlab|http[ -]backend|backend[ -]\"http", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"[^\s][^\n]*(?:\n[^\S\n]*[^\s][^\n]*)*")
 _LINE = re.compile(r"[^\s][^\n]*")
-_TRACE = re.compile(r"TF_HTTP_\w*|/terraform/state(?:/|\b)|\bbackend\s+\\?\"http\\?\"")
+# Flags whose names belong to no other backend, or (address) always stand beside such.
+_FLAG = rf"-backend-config[= ][\"']?(?:{'|'.join(sorted(HTTP_ARGUMENTS - {'headers', 'username', 'password'}))})="
+_TRACE = re.compile(rf"TF_HTTP_\w*|/terraform/state(?:/|\b)|\bbackend\s+\\?\"http\\?\"|{_FLAG}")
+_ADDRESS = re.compile(r"/terraform/state\b.*")
 _END_OF_ADDRESS = re.compile(r"[\s\"'`)\],;]|\.(?:\s|$)")
 
 
@@ -95,12 +99,19 @@ def _report_trace(text: str, trace: re.Match[str], spans: list[Span]) -> Located
     if trace.group().startswith("TF_HTTP_"):
         reason = f"{trace.group()} configures the http backend; no rule knows this place"
         return _located(ReferenceKind.ENVIRONMENT_READ, span, Disposition.REPORT, reason)
+    if trace.group().startswith("-backend-config"):
+        reason = "a flag of the http backend, with which an init of the s3 backend stops; no rule can change it here"
+        return _located(ReferenceKind.INIT_FLAGS, span, Disposition.REPORT, reason, state=_read_state(text, span))
     if not trace.group().startswith("/terraform"):
         reason = "a backend block of the http type; no rule knows this place"
         return _located(ReferenceKind.BACKEND_BLOCK, span, Disposition.REPORT, reason)
     reason = "an address of GitLab's state API; no rule knows this place"
-    address = _END_OF_ADDRESS.split(span.of(text), maxsplit=1)[0]
-    return _located(ReferenceKind.STATE_URL, span, Disposition.REPORT, reason, state=read_address(address).state)
+    return _located(ReferenceKind.STATE_URL, span, Disposition.REPORT, reason, state=_read_state(text, span))
+
+
+def _read_state(text: str, span: Span) -> str | None:
+    address = _ADDRESS.search(span.of(text))
+    return read_address(_END_OF_ADDRESS.split(address.group(), maxsplit=1)[0]).state if address else None
 
 
 def _located(

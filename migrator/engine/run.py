@@ -10,7 +10,7 @@ from functools import partial
 from migrator.engine.events import Event, Listener, ignore_events
 from migrator.engine.ports import Ports
 from migrator.engine.step import Done, Foreign, Step
-from migrator.errors import ForeignObjectError, InterruptedRunError
+from migrator.errors import CredentialsRefusedError, ForeignObjectError, InterruptedRunError
 from migrator.journal.fold import RunView, StepState
 from migrator.journal.log import Log
 from migrator.journal.record import Body, Record, RecordKind
@@ -168,7 +168,10 @@ def run_in_parallel(jobs: Sequence[Callable[[], None]], *, workers: int) -> None
 
 
 def raise_first(errors: Iterable[BaseException | None]) -> None:
-    """Raise the first error there is."""
-    for error in errors:
-        if error is not None:
-            raise error
+    """Raise the first error there is.
+
+    A refusal of credentials comes last: alone it is definite, but beside a lost reply it would hide a doubt.
+    """
+    found = [error for error in errors if error is not None]
+    if found:
+        raise min(found, key=lambda error: isinstance(error, CredentialsRefusedError))

@@ -7,7 +7,14 @@ from migrator.engine.rollback import PASSED_ON, give_locks_back
 from migrator.engine.run import Run, run_for_states
 from migrator.engine.step import Step
 from migrator.engine.steps import build_chains
-from migrator.errors import CheckFailedError, MigratorError, RefusedError, StalePlanError, StoppedError
+from migrator.errors import (
+    CheckFailedError,
+    CredentialsRefusedError,
+    MigratorError,
+    RefusedError,
+    StalePlanError,
+    StoppedError,
+)
 from migrator.journal.fold import StepState
 from migrator.journal.record import RecordKind
 from migrator.plan.model import Plan, PlannedState
@@ -26,6 +33,7 @@ def migrate(plan: Plan, run: Run, *, until: Phase = Phase.MIGRATED) -> Phase:
         return Phase(run.view.outcome)
     if run.view.rolling_back:
         raise RefusedError("this run is being rolled back", where=run.view.run_id, hint="migrator rollback")
+    first_attempt = not run.view.steps
     try:
         check_before_first_effect(plan, run)
         for phase, kinds in FORWARD:
@@ -36,12 +44,26 @@ def migrate(plan: Plan, run: Run, *, until: Phase = Phase.MIGRATED) -> Phase:
     except PASSED_ON:
         raise
     except MigratorError as error:
+        if first_attempt and _is_definite_refusal(run, error):
+            run.record(RecordKind.OUTCOME, {"outcome": "refused"})
+            error.now = "nothing was locked and nothing was written"
+            raise
         explained = _explain(plan, run, error)
         if explained is error:
             raise
         raise explained from error
     run.record(RecordKind.OUTCOME, {"outcome": Phase.MIGRATED})
     return Phase.MIGRATED
+
+
+def _is_definite_refusal(run: Run, error: MigratorError) -> bool:
+    """Whether every effect that was tried was refused for the credentials, so that none took place (a Developer's token)."""
+    tried = run.view.steps.values()
+    return (
+        isinstance(error, CredentialsRefusedError)
+        and bool(tried)
+        and all(view.state is StepState.IN_DOUBT for view in tried)
+    )
 
 
 def _explain(plan: Plan, run: Run, error: MigratorError) -> MigratorError:

@@ -25,6 +25,7 @@ from tests.support.s3_servers import S3Server
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 TOKEN = "glpat-small-lab"
+DEVELOPER_TOKEN = "glpat-of-a-developer"  # may read, may not lock
 STATES = ("alpha-dev", "beta-dev")
 _buckets = (f"small-{os.getpid()}-{number}" for number in itertools.count(1))
 
@@ -217,10 +218,11 @@ class Lab:
             for name, versions in self.states.items()
         ]
         token = {"value": TOKEN, "kind": "pat", "user": "maint", "scopes": ["api"], "roles": {"84": "maintainer"}}
+        weaker = {**token, "value": DEVELOPER_TOKEN, "user": "dev", "roles": {"84": "developer"}}
         return {
             "format": "gitlab-standin/1",
             "projects": [{"id": 84, "path": "acme/infra"}],
-            "tokens": [token],
+            "tokens": [token, weaker],
             "states": [*seeded, *(dict(row) for row in self.rows)],
             "faults": [dict(fault) for fault in self.faults],
         }

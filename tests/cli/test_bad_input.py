@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.cli.lab import TOKEN, Lab, document, make_repository
+from tests.cli.lab import DEVELOPER_TOKEN, TOKEN, Lab, document, make_repository
 from tests.support.fault_proxy import Effect, Fault, FaultProxy
 from tests.support.s3_servers import free_port
 
@@ -433,3 +433,13 @@ def test_a_document_that_is_none(make_lab):
     done = make_lab(states=states).run("plan", "--json")
     assert done.code == 4
     assert done.document["blockers"][0]["where"] == "alpha-dev"
+
+
+def test_a_token_that_may_not_lock(lab):
+    before = lab.world()
+    lab.plan()
+    done = lab.run("migrate", "--yes", GITLAB_TOKEN=DEVELOPER_TOKEN)
+    assert done.code == 6
+    assert "nothing was locked and nothing was written" in done.told["now"]
+    assert lab.world() == before
+    assert lab.run("migrate", "--yes").code == 0

@@ -1,9 +1,10 @@
-"""finalize: give up the way back. The source keeps its state and its seal; only this run may no longer go back to it."""
+"""What must hold before a run is made final. Giving up the way back is ``steps/finalize``."""
 
 from collections.abc import Sequence
 
-from migrator.engine.phases import Phase, StepKind
+from migrator.engine.phases import Phase
 from migrator.engine.run import Run
+from migrator.engine.steps.finalize import Finalize
 from migrator.engine.verify import Check
 from migrator.errors import RefusedError
 from migrator.journal.record import RecordKind
@@ -40,7 +41,7 @@ def check_confirmation(plan: Plan, confirm: str) -> None:
 
 
 def finalize(plan: Plan, run: Run, checks: Sequence[Check]) -> None:
-    """Record that the run is final.
+    """Make the run final.
 
     Raises: RefusedError when a check of ``verify`` failed.
     """
@@ -52,6 +53,5 @@ def finalize(plan: Plan, run: Run, checks: Sequence[Check]) -> None:
             now="nothing was touched; the way back is still open",
             hint="migrator verify",
         )
-    run.record(RecordKind.INTENT, {"bucket": plan.target.bucket}, step=StepKind.FINALIZE, unit=run.view.run_id)
-    run.record(RecordKind.DONE, {}, step=StepKind.FINALIZE, unit=run.view.run_id)
+    run.do(Finalize(run_id=run.view.run_id, bucket=plan.target.bucket))
     run.record(RecordKind.OUTCOME, {"outcome": Phase.FINALIZED})

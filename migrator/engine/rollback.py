@@ -14,6 +14,7 @@ from migrator.engine.guard import digest_of_head
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run, run_for_states
 from migrator.engine.steps import CaptureTarget, CarryBack, build_chains, build_state_step
+from migrator.engine.steps.finalize import Finalize
 from migrator.engine.steps.unlock_target import held_target_lock
 from migrator.errors import (
     ForeignLockError,
@@ -50,7 +51,7 @@ def rollback(plan: Plan, run: Run) -> tuple[Carried, ...]:
     StoppedError when it stopped part-way.
     """
     if run.view.outcome == Phase.FINALIZED:
-        raise RefusedError("this run was finalized: the way back was given up", hint="migrator status")
+        Finalize(run_id=run.view.run_id, bucket=plan.target.bucket).undo(run.ports, {}, {})
     if run.view.outcome in (Phase.ROLLED_BACK, "refused"):
         return _carried(plan, run)
     began = run.view.rolling_back

@@ -28,6 +28,7 @@ from migrator.rewrite.locate_yaml import locate_yaml
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
+from migrator.settings import FILE_NAME
 
 _MARKS = (b"TF_HTTP", b"terraform/state", b"itLab", b"itlab", b"ITLAB", b"backend", b"GITLAB_TOFU", b"STATE_NAME")
 # Words that matter in one language only: a bare init in a script, a claim about state in prose.
@@ -81,6 +82,8 @@ class _ReferenceReader:
 
     def read_file(self, path: str) -> Iterator[Reference]:
         """Yield the references in one file."""
+        if path.rsplit("/", 1)[-1] == FILE_NAME:
+            return  # what this program was told about the source is no claim of the repository
         try:
             data = self._tree.read_bytes(path)
         except ConfigurationError as error:

@@ -207,3 +207,8 @@ def test_lines_put_back_after_a_migration_still_lead_to_the_source(make_tree: Ma
 def test_what_is_only_reported_does_not_lead_to_the_source(make_tree: MakeTree):
     references = discover_inventory(make_tree({**STACKS, "notes.txt": f"see {ADDRESS}/attic-dev\n"})).references
     assert [one.leads_to_source for one in references if one.place.path == "notes.txt"] == [False]
+
+
+def test_the_settings_of_this_program_are_no_reference(make_tree: MakeTree):
+    settings = f'[source]  # GitLab state\nurl = "{ADDRESS}"\n'
+    assert found(make_tree, {**STACKS, "migrator.toml": settings}, "migrator.toml") == []

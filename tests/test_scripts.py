@@ -234,8 +234,10 @@ def test_two_runs_build_once(empty: dict[str, str], tmp_path: Path) -> None:
     log = tmp_path / "log"
     environment = {**empty, "GO": str(go), "GO_LOG": str(log), **OUR_CODE}
     command = [sys.executable, "-m", "scripts.lib.programs", "path", "versitygw"]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    runs = [subprocess.Popen(command, env=environment, cwd=tmp_path, **pipes) for _ in range(2)]  # type: ignore[call-overload]
+    pipe = subprocess.PIPE
+    runs = [
+        subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=pipe, stderr=pipe, text=True) for _ in range(2)
+    ]
     results = [(*process.communicate(timeout=60), process.returncode) for process in runs]
     expected = cached_path(PROGRAMS["versitygw"], tmp_path / "cache")
     assert [(out.strip(), code) for out, _, code in results] == [(str(expected), 0)] * 2

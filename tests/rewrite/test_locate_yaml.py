@@ -67,7 +67,7 @@ VALUES = st.recursive(
     st.sampled_from([None, "'", '"', "|", ">"]),
 )
 def test_decodes_what_another_parser_decodes(document: dict[str, object], style: str | None) -> None:
-    text = yaml.dump(document, default_style=style, allow_unicode=True)  # type: ignore[call-overload]
+    text = yaml.dump(document, default_style=style, allow_unicode=True)
     tree = read_yaml_tree(text)
 
     assert without_last_breaks(load(tree.documents[0], tree)) == without_last_breaks(yaml.load(text, yaml.BaseLoader))  # noqa: S506

@@ -353,7 +353,8 @@ def finish(process: subprocess.Popen[str], answer: str | None = None) -> Finishe
         process.kill()
         out, err = process.communicate()
         raise AssertionError(f"no end within {TIMEOUT_SECONDS} s: {process.args}\n{out}{err}") from None
-    return Finished(command=tuple(map(str, process.args)), code=process.returncode, out=out, err=err)  # type: ignore[arg-type]
+    assert isinstance(process.args, Sequence)  # every child here is started from a list
+    return Finished(command=tuple(map(str, process.args)), code=process.returncode, out=out, err=err)
 
 
 def end_process(process: subprocess.Popen[Any]) -> None:

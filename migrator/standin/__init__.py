@@ -17,7 +17,7 @@ from migrator.standin.configuration import (
     parse_configuration,
     read_configuration,
 )
-from migrator.standin.model import Lock, StateTruth
+from migrator.standin.model import Lock, RuleRow, StateTruth
 from migrator.standin.server import Exchange, Standin
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "Lock",
     "Project",
     "ProtectionRule",
+    "RuleRow",
     "SeededLock",
     "SeededState",
     "SeededVersion",

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import unquote
 
-from migrator.standin.configuration import ACCESS_LEVELS, Configuration, Project, ProtectionRule, Token
+from migrator.standin.configuration import ACCESS_LEVELS, Configuration, Project, Token
 from migrator.standin.exchange import (
     EXPIRED,
     FORBIDDEN,
@@ -27,6 +26,7 @@ from migrator.standin.exchange import (
     build_guard_error,
     build_message,
 )
+from migrator.standin.model import RuleRow
 
 JOB_USER = "gitlab-ci-token"
 PROTECTED = build_message(403, "403 Forbidden - The Terraform state is protected")
@@ -40,7 +40,7 @@ class Channels(Enum):
 
 
 class Directory:
-    """The projects, tokens and rules of the configuration, by what a request names them by."""
+    """The projects and tokens of the configuration, by what a request names them by."""
 
     def __init__(self, configuration: Configuration) -> None:
         self.projects = {project.id: project for project in configuration.projects}
@@ -49,7 +49,6 @@ class Directory:
         self._tokens = {token.value: token for token in configuration.tokens}
         users = dict.fromkeys(token.user for token in configuration.tokens)
         self.user_ids = {user: number for number, user in enumerate(users, start=1)}
-        self.rules = configuration.protection_rules
 
     def find_identity(self, request: Request, channels: Channels) -> Token | None:
         """The token of a request; None where no credential was sent in a way that the route looks at.
@@ -74,11 +73,6 @@ class Directory:
         if name in self.by_path:
             return self.by_path[name], "path"
         return self.by_old_path.get(name), "old path"
-
-    def find_rule(self, project: Project, state: str) -> ProtectionRule | None:
-        """The protection rule of a state."""
-        rules: Iterable[ProtectionRule] = self.rules or ()
-        return next((rule for rule in rules if rule.project == project.id and rule.state_name == state), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +116,7 @@ def may_write(project: Project, token: Token) -> bool:
     return may_read(project, token) and token.access_level(project.id) >= ACCESS_LEVELS["maintainer"]
 
 
-def is_protected_from(rule: ProtectionRule | None, token: Token) -> bool:
+def is_protected_from(rule: RuleRow | None, token: Token) -> bool:
     """True where a protection rule keeps this token from writing; administrators pass."""
     if rule is None or token.access_level(rule.project) >= ACCESS_LEVELS["admin"]:
         return False

@@ -18,6 +18,8 @@ FORMAT = "gitlab-standin/1"
 FAULT_MODES = frozenset("abcdefghijklmn")
 LASTING_MODES = frozenset("imn")
 ACCESS_LEVELS = {"guest": 10, "reporter": 20, "developer": 30, "maintainer": 40, "owner": 50, "admin": 60}
+RULE_LEVELS = ("developer", "maintainer", "owner", "admin")
+PLACES = ("anywhere", "ci_only", "ci_on_protected_branch_only")
 
 T = TypeVar("T")
 
@@ -89,7 +91,7 @@ class SeededState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProtectionRule:
-    """A protected state: who may write it, and from where (`anywhere`, `ci_only`, `ci_on_protected_branch_only`)."""
+    """A rule that exists from the start: who may write a state (RULE_LEVELS), and from where (PLACES)."""
 
     project: int
     state_name: str
@@ -284,12 +286,11 @@ def _parse_lock(table: _Table) -> SeededLock | None:
 
 
 def _parse_rule(table: _Table) -> ProtectionRule:
-    places = ("anywhere", "ci_only", "ci_on_protected_branch_only")
     return ProtectionRule(
         project=table.take("project", int),
         state_name=table.take("state_name", str),
-        minimum_access_level_for_write=table.choose("minimum_access_level_for_write", ACCESS_LEVELS),
-        allowed_from=table.choose("allowed_from", places, default="anywhere"),
+        minimum_access_level_for_write=table.choose("minimum_access_level_for_write", RULE_LEVELS),
+        allowed_from=table.choose("allowed_from", PLACES, default="anywhere"),
     )
 
 
@@ -313,6 +314,9 @@ def _check_references(configuration: Configuration) -> None:
     names = [(state.project, state.name) for state in configuration.states]
     if len(set(names)) != len(names):
         raise ConfigurationError("states: two states of one project have the same name")
+    protected = [(rule.project, rule.state_name) for rule in configuration.protection_rules or ()]
+    if len(set(protected)) != len(protected):
+        raise ConfigurationError("protection_rules: two rules of one project have the same state_name")
     if len({token.value for token in configuration.tokens}) != len(configuration.tokens):
         raise ConfigurationError("tokens: two tokens have the same value")
     for where, named in (

@@ -1,4 +1,4 @@
-"""The routes around the states: projects, the user, the token, GitLab's version, protection rules.
+"""The routes around the states: projects, the user, the token, GitLab's version.
 
 Deliberately minimal: the fields that a client needs to find its way, in the shapes GitLab gives them.
 """
@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from urllib.parse import unquote
 
-from migrator.standin.access import Channels, may_read
+from migrator.standin.access import Channels
 from migrator.standin.configuration import ACCESS_LEVELS, Project, Token
 from migrator.standin.exchange import (
-    FORBIDDEN,
-    VERSION_NOT_FOUND,
     Reply,
     Request,
     build_json_reply,
@@ -20,6 +18,7 @@ from migrator.standin.exchange import (
 from migrator.standin.service import Service, authenticate, find_visible_project
 
 VERSION = "18.6.0"
+VERSION_WITH_RULES = "19.1.0"
 
 
 def get_project(service: Service, request: Request, segment: str) -> Reply:
@@ -77,30 +76,8 @@ def get_own_token(service: Service, request: Request) -> Reply:
 def get_version(service: Service, request: Request) -> Reply:
     """`GET /version`."""
     authenticate(service, request)
-    return build_json_reply(200, {"version": VERSION, "revision": "standin"})
-
-
-def get_protection_rules(service: Service, request: Request, segment: str) -> Reply:
-    """`GET /projects/:id/terraform/state_protection_rules`; 404 while the feature is off."""
-    token = authenticate(service, request)
-    project = find_visible_project(service, request, segment, token=token)
-    if not may_read(project, token):
-        return FORBIDDEN
-    if service.directory.rules is None:
-        return VERSION_NOT_FOUND
-    numbered = enumerate(service.directory.rules, start=1)
-    rules = [
-        {
-            "id": number,
-            "project_id": project.id,
-            "state_name": rule.state_name,
-            "minimum_access_level_for_write": rule.minimum_access_level_for_write,
-            "allowed_from": rule.allowed_from,
-        }
-        for number, rule in numbered
-        if rule.project == project.id
-    ]
-    return build_json_reply(200, rules)
+    version = VERSION_WITH_RULES if service.rules.enabled else VERSION
+    return build_json_reply(200, {"version": version, "revision": "standin"})
 
 
 def _describe_project(request: Request, project: Project, token: Token | None) -> dict[str, object]:

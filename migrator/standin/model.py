@@ -1,4 +1,4 @@
-"""The rows of GitLab's two tables, `terraform_states` and `terraform_state_versions`.
+"""The rows of GitLab's tables `terraform_states`, `terraform_state_versions` and `terraform_state_protection_rules`.
 
 Invariants: rows are frozen, so that a reader needs no lock; `versions` ascends by serial. The client's lock info is not
 part of a row: GitLab keeps the lock's ID, the user and the time, and forgets the rest.
@@ -65,19 +65,39 @@ class StateRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRow:
+    """One protection rule: who may write a state, and from where."""
+
+    id: int
+    project: int
+    state_name: str
+    minimum_access_level_for_write: str
+    allowed_from: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StateTruth:
-    """What the store holds for one state, bytes included; None for a version whose file is missing."""
+    """What the store holds for one state, bytes included; None for a version whose file is missing.
+
+    `rule` is the protection rule in force.
+    """
 
     project: int
     name: str
     versions: dict[int, bytes | None]
     lock: Lock | None
     deleted: bool
+    rule: RuleRow | None = None
 
     @property
     def serial(self) -> int | None:
         """The highest serial."""
         return max(self.versions, default=None)
+
+    @property
+    def protected(self) -> bool:
+        """True where a rule keeps everybody below an administrator from writing, with a lock or without."""
+        return self.rule is not None and self.rule.minimum_access_level_for_write == "admin"
 
     @property
     def content(self) -> bytes | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import unquote
 
-from migrator.standin import instance_routes, lock_routes, state_routes, version_routes
+from migrator.standin import instance_routes, lock_routes, rule_routes, state_routes, version_routes
 from migrator.standin.exchange import FORBIDDEN, NO_ROUTE, TOO_MANY, RefusedError, Reply, Request, build_error
 from migrator.standin.graphql_route import post_graphql
 from migrator.standin.service import Service, Visit, begin_visit
@@ -34,6 +34,16 @@ VERSION_METHODS: dict[str, Callable[[Visit, str], Reply]] = {
     "DELETE": version_routes.delete_version,
 }
 
+RULES_METHODS: dict[str, Callable[[Service, Request, str], Reply]] = {
+    "GET": rule_routes.get_rules,
+    "HEAD": rule_routes.get_rules,
+    "POST": rule_routes.post_rule,
+}
+RULE_METHODS: dict[str, Callable[[Service, Request, str, str], Reply]] = {
+    "PATCH": rule_routes.patch_rule,
+    "DELETE": rule_routes.delete_rule,
+}
+
 
 def build_reply(service: Service, request: Request) -> Reply:
     """The reply to one request; the store may have changed."""
@@ -48,6 +58,9 @@ def _dispatch(service: Service, request: Request) -> Reply:
         case ["api", "v4", "projects", project, "terraform", "state", name, *rest] if project and name:
             _check_throttle(service, unquote(name))
             return _dispatch_state(service, request, project, name, rest)
+        case ["api", "v4", "projects", project, "terraform", "state_protection_rules", *rest] if project:
+            _check_throttle(service, None)
+            return _dispatch_rules(service, request, project, rest)
         case parts:
             _check_throttle(service, None)
             return _dispatch_instance(service, request, parts)
@@ -73,14 +86,22 @@ def _dispatch_state(service: Service, request: Request, project: str, name: str,
             return NO_ROUTE
 
 
+def _dispatch_rules(service: Service, request: Request, project: str, rest: list[str]) -> Reply:
+    match rest:
+        case []:
+            return _find_method(RULES_METHODS, request)(service, request, project)
+        case [rule] if rule:
+            return _find_method(RULE_METHODS, request)(service, request, project, rule)
+        case _:
+            return NO_ROUTE
+
+
 def _dispatch_instance(service: Service, request: Request, parts: list[str]) -> Reply:
     if parts == ["api", "graphql"]:
         return post_graphql(service, request) if request.method == "POST" else NO_ROUTE
     if not request.reads:
         return NO_ROUTE
     match parts:
-        case ["api", "v4", "projects", project, "terraform", "state_protection_rules"] if project:
-            return instance_routes.get_protection_rules(service, request, project)
         case ["api", "v4", "projects", project] if project:
             return instance_routes.get_project(service, request, project)
         case ["api", "v4", "groups", group, "projects"] if group:

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +20,9 @@ from migrator.standin.configuration import Configuration, Fault
 from migrator.standin.connection import Connection
 from migrator.standin.exchange import SERVER_ERROR, Reply, Request
 from migrator.standin.faults import Faults
-from migrator.standin.model import StateTruth
+from migrator.standin.model import RuleRow, StateTruth
 from migrator.standin.routes import build_reply
+from migrator.standin.rules import Rules
 from migrator.standin.service import Service
 from migrator.standin.storage import DirectoryStorage, MemoryStorage
 from migrator.standin.store import Store
@@ -54,9 +55,11 @@ class Standin:
         port: int = 0,
         latency_seconds: float = 0.0,
     ) -> None:
-        self.store = Store(DirectoryStorage(storage) if storage else MemoryStorage(), configuration.states)
+        kept = DirectoryStorage(storage) if storage else MemoryStorage()
+        rules = Rules(kept, configuration.protection_rules)
+        self.store = Store(kept, configuration.states)
         self.faults = Faults(configuration.faults)
-        self._service = Service(configuration, self.store, self.faults)
+        self._service = Service(configuration, self.store, rules, self.faults)
         self._port = port
         self._latency_seconds = latency_seconds
         self._exchanges: deque[Exchange] = deque(maxlen=EXCHANGE_LIMIT)
@@ -106,11 +109,19 @@ class Standin:
 
     def truth(self) -> dict[tuple[int, str], StateTruth]:
         """What the store holds, by (project id, name); not asked over HTTP."""
-        return self.store.truth()
+        return {key: self._with_rule(truth) for key, truth in self.store.truth().items()}
 
     def truth_of(self, project: int, name: str) -> StateTruth | None:
         """What the store holds for one state; None where no row has the name."""
-        return self.store.truth_of(project, name)
+        truth = self.store.truth_of(project, name)
+        return None if truth is None else self._with_rule(truth)
+
+    def rules(self, project: int) -> list[RuleRow]:
+        """The protection rules of a project, oldest first, in force or not; not asked over HTTP."""
+        return self._service.rules.of(project)
+
+    def _with_rule(self, truth: StateTruth) -> StateTruth:
+        return replace(truth, rule=self._service.rules.find(truth.project, truth.name))
 
     def arm(self, fault: Fault) -> None:
         """Add a fault while running."""

@@ -31,6 +31,7 @@ from migrator.standin.exchange import (
     build_error,
 )
 from migrator.standin.faults import Faults
+from migrator.standin.rules import Rules
 from migrator.standin.store import Store
 
 NAME_LIMIT = 255
@@ -42,6 +43,7 @@ class Service:
 
     configuration: Configuration
     store: Store
+    rules: Rules
     faults: Faults
     directory: Directory = field(init=False)
 
@@ -111,14 +113,22 @@ def begin_visit(service: Service, request: Request, project_segment: str, name_s
     return visit
 
 
+def check_admin(visit: Visit) -> None:
+    """The admin ability alone: removing a version looks at no protection rule.
+
+    Raises: RefusedError (403).
+    """
+    if not may_write(visit.project, visit.token):
+        raise RefusedError(FORBIDDEN)
+
+
 def check_writable(visit: Visit) -> None:
     """The admin ability, the protection rules, and the faults that look like them.
 
     Raises: RefusedError (403, 409).
     """
-    if not may_write(visit.project, visit.token):
-        raise RefusedError(FORBIDDEN)
-    rule = visit.service.directory.find_rule(visit.project, visit.name)
+    check_admin(visit)
+    rule = visit.service.rules.find(*visit.key)
     if is_protected_from(rule, visit.token) or visit.service.faults.strike("j", visit.name):
         raise RefusedError(PROTECTED)
     if visit.service.faults.strike("f", visit.name):

@@ -7,6 +7,7 @@ Deliberately not here: rules. The storage does what it is told.
     DIR/seeded             the configuration's states have been put in; they are not put in twice
     DIR/rows/<id>.json     one row
     DIR/contents/<id>      the bytes of one version
+    DIR/rules/<id>.json    one protection rule
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from migrator.standin.model import Lock, StateRow, Version
+from migrator.standin.model import Lock, RuleRow, StateRow, Version
 
 
 class Storage(Protocol):
@@ -47,6 +48,15 @@ class Storage(Protocol):
 
     def remove_content(self, version_id: int) -> None:
         """Remove the bytes of one version; removing what is absent is no error."""
+
+    def read_rules(self) -> Iterable[RuleRow]:
+        """Every protection rule."""
+
+    def write_rule(self, row: RuleRow) -> None:
+        """Put or replace one protection rule."""
+
+    def remove_rule(self, row: RuleRow) -> None:
+        """Remove one protection rule."""
 
 
 class MemoryStorage:
@@ -84,6 +94,16 @@ class MemoryStorage:
         """Forget the bytes."""
         self._contents.pop(version_id, None)
 
+    def read_rules(self) -> Iterable[RuleRow]:
+        """No rule is ever found: memory has no past."""
+        return ()
+
+    def write_rule(self, row: RuleRow) -> None:
+        """Nothing to do: `Rules` holds them."""
+
+    def remove_rule(self, row: RuleRow) -> None:
+        """Nothing to do: `Rules` holds them."""
+
 
 class DirectoryStorage:
     """Rows and bytes as files of one directory, which is made when absent. One process at a time."""
@@ -92,7 +112,8 @@ class DirectoryStorage:
         self._seeded = directory / "seeded"
         self._rows = directory / "rows"
         self._contents = directory / "contents"
-        for part in (directory, self._rows, self._contents):
+        self._rules = directory / "rules"
+        for part in (directory, self._rows, self._contents, self._rules):
             part.mkdir(mode=0o700, parents=True, exist_ok=True)
             for leftover in part.glob("*.tmp"):
                 leftover.unlink()
@@ -131,6 +152,18 @@ class DirectoryStorage:
     def remove_content(self, version_id: int) -> None:
         """Remove the file durably."""
         _remove_durably(self._contents / str(version_id))
+
+    def read_rules(self) -> Iterable[RuleRow]:
+        """Every rule, in no particular order."""
+        return [RuleRow(**json.loads(path.read_bytes())) for path in self._rules.glob("*.json")]
+
+    def write_rule(self, row: RuleRow) -> None:
+        """Put or replace the rule's file durably."""
+        _write_durably(self._rules / f"{row.id}.json", json.dumps(asdict(row)).encode())
+
+    def remove_rule(self, row: RuleRow) -> None:
+        """Remove the rule's file durably."""
+        _remove_durably(self._rules / f"{row.id}.json")
 
 
 def _decode_row(text: bytes) -> StateRow:

@@ -1,6 +1,6 @@
 """GET and DELETE of `/projects/:id/terraform/state/:name/versions/:serial` (source: `lib/api/terraform/state_version.rb`).
 
-Invariant: neither looks at the lock. A soft-deleted state is a 500: GitLab does not rescue that error here.
+Invariant: neither looks at the lock or at a protection rule. A soft-deleted state is a 500: GitLab does not rescue that error here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from migrator.standin.exchange import (
     Reply,
     build_error,
 )
-from migrator.standin.service import Visit, check_writable
+from migrator.standin.service import Visit, check_admin
 from migrator.standin.state_routes import BINARY
 from migrator.standin.store import StateDeletedError, StateNotFoundError, VersionNotFoundError
 
@@ -41,7 +41,7 @@ def delete_version(visit: Visit, serial_segment: str) -> Reply:
     """Remove one version for good; the next lower serial becomes what GET serves."""
     if not INTEGER.fullmatch(serial_segment):
         return build_error(400, "serial is invalid")
-    check_writable(visit)
+    check_admin(visit)
     try:
         visit.service.store.remove_version(*visit.key, int(serial_segment))
     except StateNotFoundError:

@@ -7,6 +7,7 @@ import pytest
 from migrator.standin import ConfigurationError, Standin, parse_configuration, read_configuration
 
 BASE = {"format": "gitlab-standin/1", "projects": [{"id": 84, "path": "acme/infra"}]}
+RULE = {"project": 84, "state_name": "s", "minimum_access_level_for_write": "admin"}
 STATE = {"project": 84, "name": "s"}
 TEXT = {"text": '{"serial":1}'}
 
@@ -114,6 +115,8 @@ def test_locked_by_takes_a_user_or_a_lock(held):
         ({"faults": [{"mode": "z"}]}, "faults[0].mode"),
         ({"faults": [{"mode": "a", "times": "1"}]}, "faults[0].times"),
         ({"protection_rules": [{"project": 84, "state_name": "s"}]}, "protection_rules[0].minimum_access_level"),
+        ({"protection_rules": [{**RULE, "minimum_access_level_for_write": "guest"}]}, "minimum_access_level_for_write"),
+        ({"protection_rules": [RULE, RULE]}, "protection_rules: two"),
         ({"projects": {}}, "configuration.projects: expected list"),
     ],
 )

@@ -67,6 +67,24 @@ def test_everything_that_was_answered_survives_sigkill(child, tools):
     assert client.post("attic-dev", tools.document(7), lock_id="held").status == 200
 
 
+def test_protection_rules_survive_sigkill_and_a_removed_one_stays_away(tmp_path, configuration, tools):
+    rule = {"state_name": "attic-dev", "minimum_access_level_for_write": "admin"}
+    child = Child(tmp_path, {**configuration, "protection_rules": [{"project": 84, **rule}]}, tools.Client)
+    path = "/api/v4/projects/84/terraform/state_protection_rules"
+    try:
+        assert child.client.send("DELETE", f"{path}/1").status == 204
+        made = child.client.send(
+            "POST", path, json.dumps({**rule, "state_name": "new"}), Content_Type="application/json"
+        )
+        child.kill()
+        child.start()
+        assert child.client.send("GET", path).json == [made.json]
+        assert child.client.lock("new").status == 403
+        assert child.client.lock("attic-dev").status == 200
+    finally:
+        child.kill()
+
+
 def test_configuration_is_put_in_once(child, tools):
     child.client.post("attic-dev", tools.document(6))
     child.client.delete("attic-dev", "/versions/3")

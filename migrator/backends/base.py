@@ -66,6 +66,16 @@ class Removed(StrEnum):
     ABSENT = "absent"
 
 
+class Created(StrEnum):
+    """The outcome of creating an object of a run store."""
+
+    CREATED = "created"  # the store confirms it
+    EXISTS_SAME = (
+        "exists-same"  # these bytes stand there: an earlier attempt's, a lost reply's, or equal ones of a rival
+    )
+    EXISTS_OTHER = "exists-other"  # other bytes stand there; left alone
+
+
 class StateLock(Protocol):
     """The lock of one unit, in OpenTofu's own protocol of that backend."""
 
@@ -130,6 +140,40 @@ class StateTarget(StateLock, Protocol):
 
     def remove_state(self, key: str, *, sha256: str) -> Removed:
         """Delete the object if its bytes have this digest (lower-case hex); conditional where the store obeys it.
+
+        Raises: ForeignObjectError when other bytes stand there.
+        """
+
+
+class RunStore(Protocol):
+    """Where runs are mirrored: small objects under names, written once and never changed.
+
+    A name is relative to the store and uses "/" between its parts. Names that are read back are somebody's input, not
+    only ours: whoever makes a path of one checks it first.
+    """
+
+    def list_names(self, prefix: str = "") -> Sequence[str]:
+        """Return every name that begins with ``prefix``, sorted and whole, however many there are.
+
+        Raises: BackendError when the store does not give the list to its end.
+        """
+
+    def read(self, name: str) -> bytes | None:
+        """Return the exact bytes under ``name``, None when there is no such object."""
+
+    def create(self, name: str, data: bytes) -> Created:
+        """Create the object if the name is free (``If-None-Match: *``); never overwrite.
+
+        A reply that is of no use is settled by reading back, and only an absent object is created again, a bounded
+        number of times. A caller that must know whether the bytes are *its own* makes them unlike any rival's.
+
+        Raises: UnsafeTargetError when the store does not implement the condition or refuses it on a free name.
+        """
+
+    def remove(self, name: str, *, sha256: str) -> Removed:
+        """Delete the object if its bytes have this digest (lower-case hex), and see that it is gone.
+
+        Conditional where the store obeys it. On a versioned bucket the versions stay.
 
         Raises: ForeignObjectError when other bytes stand there.
         """

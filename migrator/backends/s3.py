@@ -5,13 +5,13 @@ bytes were read and have the expected digest; every answer that is not a plain s
 Deliberately not here: listing, versions, object lock; making the bucket.
 """
 
-import hashlib
+from migrator.backends.base import Head, Removed, WriteToken
+from migrator.backends.retry import RetryPolicy, retry_call
+from migrator.backends.s3_bucket import Bucket
+from migrator.backends.s3_lock import S3Lock
+from migrator.backends.s3_settle import build_foreign_error, settle_create, settle_remove
 
-from migrator.backends.base import Head, Presence, Removed, WriteToken
-from migrator.backends.retry import RetryPolicy, TransientError, retry_call
-from migrator.backends.s3_bucket import Bucket, Outcome
-from migrator.backends.s3_lock import S3Lock, build_doubt, build_unsafe_error, delete_exactly, read_back
-from migrator.errors import ForeignObjectError, UnknownOutcomeError
+_MOVE_IT = "find out whose it is; move it away by hand or choose another target.key"
 
 
 class S3Target(S3Lock):
@@ -55,7 +55,7 @@ class S3Target(S3Lock):
 
     @property
     def bucket(self) -> Bucket:
-        """The bucket itself, for the probe."""
+        """The bucket itself, for the probe and for the mirror of runs."""
         return self._bucket
 
     def read_state(self, key: str) -> Head:
@@ -74,45 +74,12 @@ class S3Target(S3Lock):
 
     def remove_state(self, key: str, *, sha256: str) -> Removed:
         """Delete the object if its bytes have this digest (see ``StateTarget``), and see that it is gone."""
-        return retry_call(lambda: self._attempt_remove(key, sha256), policy=self._bucket.retry)
+        return retry_call(
+            lambda: settle_remove(self._bucket, key, sha256=sha256, hint=_MOVE_IT), policy=self._bucket.retry
+        )
 
     def _attempt_create(self, key: str, data: bytes) -> WriteToken:
-        attempt = self._bucket.create(key, data)
-        if attempt.outcome is Outcome.DONE:
-            assert attempt.token is not None
-            return attempt.token
-        if attempt.outcome is Outcome.UNSUPPORTED:
-            raise build_unsafe_error(attempt)
-        head = read_back(self._bucket, key, attempt)
-        if head.presence is Presence.ABSENT:
-            raise TransientError(build_doubt(attempt, f"{key} is absent now; the lost request may still create it"))
+        head = settle_create(self._bucket, key, data).head
         if head.data != data or head.token is None:
-            raise self._build_foreign_error("PUT", key, head, "it was left as it is")
+            raise build_foreign_error(self._bucket.where("PUT", key), key, head, hint=_MOVE_IT)
         return head.token
-
-    def _attempt_remove(self, key: str, sha256: str) -> Removed:
-        head = self._bucket.read(key)
-        if head.presence is Presence.ABSENT:
-            return Removed.ABSENT
-        if hashlib.sha256(head.data).hexdigest() != sha256:
-            raise self._build_foreign_error("DELETE", key, head, "it was left as it is")
-        attempt = delete_exactly(self._bucket, key, head)
-        if read_back(self._bucket, key, attempt).presence is Presence.ABSENT:
-            return Removed.REMOVED
-        if attempt.outcome is Outcome.DONE:
-            raise UnknownOutcomeError(
-                "the store confirms the deletion and still serves an object",
-                where=self._bucket.where("DELETE", key),
-                now="somebody wrote the key again, or the store is not consistent",
-                hint="look at the object, then run the command again",
-            )
-        raise TransientError(build_doubt(attempt, f"{key} is still there"))
-
-    def _build_foreign_error(self, method: str, key: str, head: Head, now: str) -> ForeignObjectError:
-        what = f"{len(head.data)} bytes" if head.data else "no bytes at all"
-        return ForeignObjectError(
-            f"an object that we did not write stands at {key}: {what}, ETag {head.token.etag if head.token else '?'}",
-            where=self._bucket.where(method, key),
-            now=now,
-            hint="find out whose it is; move it away by hand or choose another target.key",
-        )

@@ -2,7 +2,8 @@
 
 Invariants: botocore never repeats a request (``total_max_attempts=1``): a conditional write that was repeated after a
 lost reply is refused by its own first attempt. Reads are repeated here, a bounded number of times. Absence is believed
-only on S3's own ``NoSuchKey``, presence only with an ETag, so that no proxy's page can pass for either. Safe for any
+only on S3's own ``NoSuchKey``, presence only with an ETag, a listing only with its end, so that no proxy's page can pass
+for any of them. Safe for any
 number of threads: one client, one pool of connections.
 """
 
@@ -11,6 +12,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +30,7 @@ from migrator.errors import BackendError, ConfigurationError, MigratorError
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
 _FAILURES = (ClientError, BotoCoreError, ResponseParserError, OSError)
+_PAGE = 1000  # keys, the most that S3 gives at once
 _LEAST_POOL = 8  # the probe's race needs as many connections
 
 
@@ -112,6 +115,22 @@ class Bucket:
         """Return the object at ``key``, repeated after transient failures."""
         return retry_call(lambda: self._attempt_read(key), policy=self.retry)
 
+    def list_keys(self, prefix: str, *, page_size: int = _PAGE) -> list[str]:
+        """Return every key that begins with ``prefix``, sorted; each page is repeated after transient failures.
+
+        Keys that end in "/" are left out: consoles make them to show a directory.
+
+        Raises: BackendError when the store's pages are not a whole listing.
+        """
+        keys: list[str] = []
+        token: str | None = None
+        while True:
+            page = retry_call(partial(self._attempt_list, prefix, token, page_size), policy=self.retry)
+            keys += [entry["Key"] for entry in page.get("Contents", [])]
+            if not page["IsTruncated"]:
+                return sorted(key for key in keys if not key.endswith("/"))
+            token = page["NextContinuationToken"]
+
     def create(self, key: str, data: bytes) -> Attempt:
         """Put the object if the key is free, one attempt."""
         # The header that OpenTofu sends too; a store that knows it refuses bytes that were damaged on the way.
@@ -157,11 +176,25 @@ class Bucket:
             failure = self._build_failure(error, "GET", key)
             if failure.status == 404 and failure.code == "NoSuchKey":
                 return Head(presence=Presence.ABSENT)
-            if failure.in_doubt or failure.status == 429:
-                raise TransientError(failure.error) from error
-            raise failure.error from error
+            raise _build_read_error(failure) from error
         token = self._read_token(answer, "GET", key)
         return Head(presence=Presence.PRESENT if data else Presence.EMPTY, data=data, token=token)
+
+    def _attempt_list(self, prefix: str, token: str | None, page_size: int) -> Any:
+        after = {} if token is None else {"ContinuationToken": token}
+        try:
+            page = self._client.list_objects_v2(Bucket=self.name, Prefix=prefix, MaxKeys=page_size, **after)
+        except _FAILURES as error:
+            raise _build_read_error(self._build_failure(error, "GET", f"{prefix}*")) from error
+        following = page.get("NextContinuationToken")
+        whole = page.get("IsTruncated") is False or (page.get("IsTruncated") and following not in {None, "", token})
+        if not whole or not all(entry["Key"].startswith(prefix) for entry in page.get("Contents", [])):
+            raise BackendError(
+                "the answer is not a listing that can be followed to its end (is it an S3 store's?)",
+                where=self.where("GET", f"{prefix}*"),
+                hint="check target.endpoint in migrator.toml",
+            )
+        return page
 
     def _attempt_write(self, method: str, key: str, send: Callable[[], Any]) -> Attempt:
         try:
@@ -192,6 +225,10 @@ class Bucket:
             )
         version = answer.get("VersionId")
         return WriteToken(etag=etag, version_id=None if version in {None, "null"} else version)
+
+
+def _build_read_error(failure: Failure) -> Exception:
+    return TransientError(failure.error) if failure.in_doubt or failure.status == 429 else failure.error
 
 
 def _forbid_redirect(context: dict[str, Any], **_: Any) -> None:

@@ -24,6 +24,7 @@ from migrator.backends.lock_info import LockInfo
 from migrator.backends.retry import RetryPolicy
 from migrator.backends.s3 import S3Target
 from migrator.standin import Standin, parse_configuration
+from tests.support.fault_proxy import Effect, Fault
 from tests.support.s3_servers import (
     S3Server,
     find_program,
@@ -65,6 +66,13 @@ def lock_info(lock_id: str) -> LockInfo:
         who="me@here",
         version="1.12.6",
         created="2026-01-02T03:04:05.678Z",
+    )
+
+
+def s3_error(code: str, status: int, **headers: str) -> Fault:
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>said by it</Message></Error>".encode()
+    return Fault(
+        Effect.ANSWER, status=status, headers={"Content-Type": "application/xml"} | headers, body=body, times=99
     )
 
 

@@ -18,7 +18,7 @@ from migrator.errors import (
     UnknownOutcomeError,
     UnsafeTargetError,
 )
-from tests.backends.conftest import REFUSES_OVER_DELETE_MARKERS, S3Place, build_target, document, lock_info
+from tests.backends.conftest import REFUSES_OVER_DELETE_MARKERS, S3Place, build_target, document, lock_info, s3_error
 from tests.support.fault_proxy import Effect, Fault, FaultProxy
 from tests.support.s3_servers import free_port
 from tests.support.unconditional_s3 import Flaw, FlawedS3
@@ -241,13 +241,6 @@ def test_a_page_of_a_proxy_is_neither_an_object_nor_its_absence(moto_place: S3Pl
             target.create_state(KEY, DATA)
         with pytest.raises(BackendError):
             target.acquire_lock(KEY, lock_info("lock-1"))
-
-
-def s3_error(code: str, status: int, **headers: str) -> Fault:
-    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>said by it</Message></Error>".encode()
-    return Fault(
-        Effect.ANSWER, status=status, headers={"Content-Type": "application/xml"} | headers, body=body, times=99
-    )
 
 
 @pytest.mark.parametrize(

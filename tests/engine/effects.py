@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from migrator.engine.run import Run
-from tests.engine.conftest import Truth, World
+from tests.support.world import Truth, World
 
 EFFECTS = {
     "source": ("acquire_lock", "release_lock", "write_state"),
@@ -42,7 +42,7 @@ class Effects:
         """Put the counter around everything of the run that has effects."""
         ports = {name: _Around(getattr(run.ports, name), methods, name, self) for name, methods in EFFECTS.items()}
         run.ports = replace(run.ports, **ports)
-        run.log = _Around(run.log, ("append",), "journal", self)
+        run.log = _Around(run.log, ("append_all",), "journal", self)
 
     def around(self, name: str, call: Callable[[], Any]) -> Any:
         """Count one effect and have it, unless the run ends before it."""

@@ -13,7 +13,7 @@ from migrator.errors import (
     StoppedError,
 )
 from migrator.standin import Fault
-from tests.engine.conftest import BUCKET, document
+from tests.support.world import BUCKET, document
 
 NEWER = document(9, outputs={"added": {"value": 1}})
 

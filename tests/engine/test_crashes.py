@@ -7,8 +7,8 @@ import pytest
 
 from migrator.engine.phases import Phase
 from migrator.errors import ForeignLockError, InterruptedRunError, MigratorError, RefusedError, UnknownOutcomeError
-from tests.engine.conftest import document
 from tests.engine.effects import Effects, Killed, ViolationError, check_invariant, check_status
+from tests.support.world import document
 
 ONE = {"attic-dev": document(7)}
 NEWER = document(9)
@@ -56,7 +56,7 @@ def test_migrate_is_killed_at_every_effect(make_world, forward, moment, way):
             assert world.status().in_doubt == ()
         assert world.failed_checks() == {}
     assert seen == names
-    assert {"source.acquire_lock", "target.create_state", "target.release_lock", "journal.append"} <= set(names)
+    assert {"source.acquire_lock", "target.create_state", "target.release_lock", "journal.append_all"} <= set(names)
 
 
 def advance(world):

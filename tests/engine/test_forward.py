@@ -19,7 +19,7 @@ from migrator.errors import (
 from migrator.journal.run_directory import Home
 from migrator.plan.model import Finding
 from migrator.standin import Fault
-from tests.engine.conftest import CREATED, SECRET, document
+from tests.support.world import CREATED, SECRET, document
 
 
 def test_a_whole_migration(world):

@@ -6,7 +6,7 @@ from migrator.engine.observe import observe_source, observe_target
 from migrator.errors import BackendError
 from migrator.standin import Fault
 from migrator.state.snapshot import digest_of
-from tests.engine.conftest import document
+from tests.support.world import document
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from migrator.engine.proof import TofuProver, copy_variable_files, first_error, 
 from migrator.errors import CheckFailedError, ConfigurationError
 from migrator.inventory.model import Place
 from migrator.plan.model import PlannedEdit, PlannedFile
-from tests.engine.conftest import BUCKET, TOKEN
 from tests.support.programs import require_program
+from tests.support.world import BUCKET, TOKEN
 
 SECRET = "canary-9c1d"
 STACK = f"""

@@ -8,7 +8,7 @@ from migrator.engine.phases import FORWARD, Phase, StepKind
 from migrator.engine.status import build_status
 from migrator.journal.fold import fold
 from migrator.journal.record import Record, RecordKind
-from tests.engine.conftest import build_plan, document
+from tests.support.world import build_plan, document
 
 PLAN = build_plan({"a": document(7)}, "p/", "http://127.0.0.1", "http://127.0.0.1")
 BODY = {"lock_id": "l", "serial": 9, "sha256": "d", "message": "m", "outcome": "migrated", "barrier": "captured"}

@@ -10,7 +10,7 @@ from migrator.engine.steps import CaptureTarget, CarryBack, build_chains, build_
 from migrator.errors import ForeignLockError, ForeignObjectError, InternalError, RefusedError, StalePlanError
 from migrator.journal.fold import fold
 from migrator.journal.record import Record, RecordKind
-from tests.engine.conftest import CREATED, document
+from tests.support.world import CREATED, document
 
 NAME = "attic-dev"
 

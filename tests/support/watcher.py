@@ -96,11 +96,9 @@ class StandinSource:
         row = self.standin.truth_of(self.project, name)
         if row is None:
             return None
-        directory = self.standin._service.directory
-        rule = directory.find_rule(directory.projects[self.project], name)
         return SourceTruth(
             lock_id=row.lock.id if row.lock else None,
-            protected=rule is not None and rule.minimum_access_level_for_write in _NOBODYS,
+            protected=row.rule is not None and row.rule.minimum_access_level_for_write in _NOBODYS,
             deleted=row.deleted,
             versions=row.versions,
         )

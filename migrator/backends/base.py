@@ -76,6 +76,47 @@ class Created(StrEnum):
     EXISTS_OTHER = "exists-other"  # other bytes stand there; left alone
 
 
+# What ``protect_state`` asks for: the level that nobody below an administrator has, from wherever a request comes.
+SEALING = ("admin", "anywhere")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProtectionRule:
+    """A rule of the source about one state: which ``level`` may write, lock and unlock it, and from where."""
+
+    id: int
+    level: str
+    allowed_from: str
+
+    @property
+    def keeps_everybody_out(self) -> bool:
+        """Whether nobody below an administrator gets past it."""
+        return self.level == SEALING[0]
+
+    @property
+    def is_as_made(self) -> bool:
+        """Whether it is exactly what ``protect_state`` makes."""
+        return (self.level, self.allowed_from) == SEALING
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Protection:
+    """Whether a rule stands for a state. ``reason`` is "" or says why rules are of no use here, for people."""
+
+    rule: ProtectionRule | None = None
+    reason: str = ""
+
+
+class Unprotected(StrEnum):
+    """The outcome of removing a rule."""
+
+    REMOVED = "removed"
+    ABSENT = "absent"  # somebody removed it before
+    CHANGED = "changed"  # it stands and is no longer what was made; left alone
+    SWITCHED_OFF = "switched-off"  # the feature is off: no rule binds anybody, and none can be removed
+    UNKNOWN = "unknown"  # the token may not look
+
+
 class StateLock(Protocol):
     """The lock of one unit, in OpenTofu's own protocol of that backend."""
 
@@ -121,6 +162,19 @@ class StateSource(StateLock, Protocol):
         Raises: ForeignObjectError when other bytes stand under ``serial`` or a higher serial exists,
         ForeignLockError when the lock is not ours.
         """
+
+    def read_protection(self, name: str) -> Protection:
+        """Return the rule that stands for ``name``; a source without rules and a token that may not look are answers."""
+
+    def protect_state(self, name: str) -> Protection:
+        """Make a rule that refuses every write, lock and unlock of ``name`` below an administrator; return what stands.
+
+        A rule that stands already is left as it is and returned. After a lost reply the rules are read back: a rule that
+        ``is_as_made`` and was not there before is ours. No rule and a ``reason``: none can be made.
+        """
+
+    def unprotect_state(self, name: str, rule_id: int) -> Unprotected:
+        """Remove the rule if it still stands for ``name`` exactly as ``protect_state`` made it."""
 
 
 class StateTarget(StateLock, Protocol):

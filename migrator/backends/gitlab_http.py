@@ -18,7 +18,8 @@ from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 
 from migrator.backends.base import Presence
 from migrator.backends.gitlab_answer import Answer, LostReplyError, build_refusal
-from migrator.backends.gitlab_lock import GitLabLock, check_lock_id
+from migrator.backends.gitlab_lock import check_lock_id
+from migrator.backends.gitlab_protection import GitLabProtection
 from migrator.backends.gitlab_reader import Project, read_serial
 from migrator.backends.retry import RetryPolicy, TransientError, retry_call
 from migrator.errors import (
@@ -37,7 +38,7 @@ __all__ = ["GitLabSource", "Project"]
 _GLANCE_BYTES = 65536
 
 
-class GitLabSource(GitLabLock):
+class GitLabSource(GitLabProtection):
     """``StateSource`` on GitLab: the states of one project.
 
     ``url`` is GitLab's base address; ``project`` a numeric id or a path. With ``username`` the token is sent to the

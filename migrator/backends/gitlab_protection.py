@@ -1,28 +1,25 @@
 """GitLab's protection rules: a write, lock or unlock of a protected state is answered 403, whoever holds the lock.
 
-Invariants: a rule is made only where the state has none, is never changed, and is removed by its id only while it is
-exactly what was made; a lost reply is settled by reading the rules back. A GitLab without rules and a token that may not
-make them are answers, not errors. The rule that is made names the level ``admin``: nobody below an administrator gets
-past it, this program's own token included, and a Maintainer can still remove the rule itself.
-Protocol: GitLab ``lib/api/terraform/state_protection_rules.rb`` (list 18.11, remove 19.0, make 19.1; behind the feature flag
-``protected_terraform_states``).
+Invariants: a rule is never changed, and is removed by its id only while it is exactly what is made here; a reply of no
+use is settled by reading the rules back. A GitLab without rules and a token that may not make them are answers, not
+errors. The rule that is made asks for an administrator: this program's own token is kept out too, and a Maintainer can
+still remove the rule itself. Protocol: GitLab ``lib/api/terraform/state_protection_rules.rb`` (to list since 18.11, to
+remove since 19.0, to make since 19.1; behind the feature flag ``protected_terraform_states``).
 """
 
 import json
-from http import HTTPStatus
 
 import msgspec
 
-from migrator.backends.base import Protection, ProtectionRule, Unprotected
+from migrator.backends.base import SEALING, Protection, ProtectionRule, Unprotected
 from migrator.backends.gitlab_answer import Answer, LostReplyError, build_refusal
 from migrator.backends.gitlab_lock import GitLabLock
+from migrator.backends.gitlab_reader import decode_answer
 from migrator.backends.retry import TransientError, retry_call
-from migrator.errors import BackendError, CredentialsRefusedError, MigratorError, UnknownOutcomeError
+from migrator.errors import MigratorError, UnknownOutcomeError
 
-_LEVEL = "admin"
-_ANYWHERE = "anywhere"
 _NO_RULES = "this GitLab has no protection rules for states, or the feature is off"
-_CANNOT_MAKE = "this GitLab lists protection rules and cannot make them (from 19.1 on it can)"
+_CANNOT_MAKE = "this GitLab cannot make protection rules by its API; 19.1 and newer can"
 _MAY_NOT_READ = "the token may not read protection rules"
 _MAY_NOT_MAKE = "the token may not make protection rules"
 
@@ -31,11 +28,7 @@ class _Rule(msgspec.Struct):
     id: int
     state_name: str
     minimum_access_level_for_write: str
-    allowed_from: str = _ANYWHERE
-
-
-class _RulesOffError(Exception):
-    """This GitLab knows no protection rules."""
+    allowed_from: str
 
 
 class GitLabProtection(GitLabLock):
@@ -45,20 +38,21 @@ class GitLabProtection(GitLabLock):
 
     def read_protection(self, name: str) -> Protection:
         """Return the rule that stands for ``name`` (see ``StateSource``)."""
-        try:
-            return Protection(rule=self._find_rule(name))
-        except _RulesOffError:
+        if not self._rules_known:
             return Protection(reason=_NO_RULES)
-        except CredentialsRefusedError as refusal:
-            if not _is_forbidden(refusal):
-                raise
+        answer = self._exchange.read(self._rules_path())
+        if _is_unknown_route(answer):
+            self._rules_known = False
+            return Protection(reason=_NO_RULES)
+        if answer.status == 403 and not answer.is_page:
             return Protection(reason=_MAY_NOT_READ)
+        if answer.status != 200 or answer.is_page:
+            raise build_refusal(answer)
+        rules = decode_answer(answer, list[_Rule])
+        return Protection(rule=next((_build_rule(rule) for rule in rules if rule.state_name == name), None))
 
     def protect_state(self, name: str) -> Protection:
-        """Have a rule for ``name`` that seals it (see ``StateSource``)."""
-        found = self.read_protection(name)
-        if found.rule or found.reason:
-            return found
+        """Make a rule that seals ``name`` (see ``StateSource``)."""
         return retry_call(lambda: self._attempt_protect(name), policy=self._retry)
 
     def unprotect_state(self, name: str, rule_id: int) -> Unprotected:
@@ -66,48 +60,48 @@ class GitLabProtection(GitLabLock):
         return retry_call(lambda: self._attempt_unprotect(name, rule_id), policy=self._retry)
 
     def _attempt_protect(self, name: str) -> Protection:
-        """Ask for the rule once; without a clear answer let GitLab say which rules it has."""
-        rule = {"state_name": name, "minimum_access_level_for_write": _LEVEL, "allowed_from": _ANYWHERE}
+        """Ask for the rule once; without a clear answer let GitLab say which rule it has."""
+        level, allowed_from = SEALING
+        rule = {"state_name": name, "minimum_access_level_for_write": level, "allowed_from": allowed_from}
         try:
             answer = self._exchange.write("POST", self._rules_path(), body=json.dumps(rule).encode())
         except LostReplyError as error:
             return self._settle_protect(name, error)
-        if answer.is_page or answer.status >= 500:
+        if answer.status >= 500:
             return self._settle_protect(name, build_refusal(answer))
-        match answer.status:
-            case HTTPStatus.CREATED:
-                return Protection(rule=_build_rule(_decode(answer, _Rule)), made=True)
-            case HTTPStatus.FORBIDDEN:
-                return Protection(reason=_MAY_NOT_MAKE)
-            case HTTPStatus.NOT_FOUND | HTTPStatus.METHOD_NOT_ALLOWED:
-                return Protection(reason=_CANNOT_MAKE)
-            case HTTPStatus.BAD_REQUEST | HTTPStatus.CONFLICT | HTTPStatus.UNPROCESSABLE_ENTITY:
-                taken = self._find_rule(name)
-                return Protection(rule=taken, reason="" if taken else f"GitLab refuses the rule: {answer.message}")
-        raise build_refusal(answer)
+        if answer.is_page or answer.status not in {201, 400, 403, 404, 405, 409, 422}:
+            raise build_refusal(answer)
+        if answer.status == 201:
+            return Protection(rule=_build_rule(decode_answer(answer, _Rule)))
+        if answer.status == 403:
+            return Protection(reason=_MAY_NOT_MAKE)
+        if answer.status == 405 or _is_unknown_route(answer):
+            return Protection(reason=_CANNOT_MAKE)
+        found = self.read_protection(name)  # a state has one rule at most
+        return found if found.rule else Protection(reason=f"GitLab refuses the rule: {answer.message}")
 
     def _settle_protect(self, name: str, doubt: MigratorError) -> Protection:
-        rule = self._find_rule(name)
-        if rule is None:
-            raise TransientError(
-                UnknownOutcomeError(
-                    doubt.message,
-                    where=doubt.where,
-                    now=f"{name} has no protection rule yet; the lost request may still make one",
-                    hint="run the command again: it looks at the rules first",
-                )
+        found = self.read_protection(name)
+        if found.rule or found.reason:
+            return found
+        raise TransientError(
+            UnknownOutcomeError(
+                doubt.message,
+                where=doubt.where,
+                now=f"no protection rule stands for {name} yet; the lost request may still make one",
+                hint="run the command again: it looks at the rules first",
             )
-        # There was none a moment ago.
-        return Protection(rule=rule, made=rule.seals)
+        )
 
     def _attempt_unprotect(self, name: str, rule_id: int) -> Unprotected:
-        try:
-            rule = self._find_rule(name)
-        except _RulesOffError:
+        found = self.read_protection(name)
+        if found.reason == _NO_RULES:
             return Unprotected.SWITCHED_OFF
-        if rule is None or rule.id != rule_id:
+        if found.reason:
+            return Unprotected.UNKNOWN
+        if found.rule is None or found.rule.id != rule_id:
             return Unprotected.ABSENT
-        if (rule.level, rule.allowed_from) != (_LEVEL, _ANYWHERE):
+        if not found.rule.is_as_made:
             return Unprotected.CHANGED
         try:
             answer = self._exchange.write("DELETE", f"{self._rules_path()}/{rule_id}", body=b"")
@@ -115,26 +109,20 @@ class GitLabProtection(GitLabLock):
             raise TransientError(error) from error
         if answer.status >= 500:
             raise TransientError(build_refusal(answer))
-        if answer.status == HTTPStatus.NO_CONTENT:
+        if answer.status == 204:
             return Unprotected.REMOVED
-        if answer.status == HTTPStatus.NOT_FOUND and not answer.is_page:
+        if answer.status == 404 and not answer.is_page:
             return Unprotected.ABSENT
         raise build_refusal(answer)
 
-    def _find_rule(self, name: str) -> ProtectionRule | None:
-        found = next((rule for rule in self._list_rules() if rule.state_name == name), None)
-        return _build_rule(found) if found else None
-
-    def _list_rules(self) -> list[_Rule]:
-        if not self._rules_known:
-            raise _RulesOffError
-        answer = self._exchange.read(self._rules_path())
-        if answer.status == HTTPStatus.NOT_FOUND and not answer.is_page and "Project" not in answer.message:
-            self._rules_known = False
-            raise _RulesOffError
-        if answer.status != HTTPStatus.OK or answer.is_page:
-            raise build_refusal(answer)
-        return _decode(answer, list[_Rule])
-
     def _rules_path(self) -> str:
         return f"{self._project_path()}/terraform/state_protection_rules"
+
+
+def _is_unknown_route(answer: Answer) -> bool:
+    """Whether this is the 404 of a GitLab without the feature, not that of a project that cannot be seen."""
+    return answer.status == 404 and not answer.is_page and "Project" not in answer.message
+
+
+def _build_rule(rule: _Rule) -> ProtectionRule:
+    return ProtectionRule(id=rule.id, level=rule.minimum_access_level_for_write, allowed_from=rule.allowed_from)

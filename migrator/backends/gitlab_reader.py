@@ -183,12 +183,15 @@ class GitLabReader:
             )
         if answer.status != 200 or answer.is_page:
             raise build_refusal(answer)
-        found = _decode(answer, _ProjectAnswer)
+        found = decode_answer(answer, _ProjectAnswer)
         return Project(id=found.id, path=found.path_with_namespace)
 
-    def _state_path(self, name: str) -> str:
+    def _project_path(self) -> str:
         number = self._project_setting if isinstance(self._project_setting, int) else self.resolve_project().id
-        return f"/api/v4/projects/{number}/terraform/state/{quote(name, safe='')}"
+        return f"/api/v4/projects/{number}"
+
+    def _state_path(self, name: str) -> str:
+        return f"{self._project_path()}/terraform/state/{quote(name, safe='')}"
 
     def _has_row(self, name: str) -> bool:
         """Whether GitLab knows the name. Locking or unlocking an unknown one would create an empty state."""
@@ -279,7 +282,7 @@ def _build_listed_state(node: _StateNode) -> ListedState:
 
 
 def _read_graph_answer(answer: Answer, path: str) -> _ProjectNode:
-    document = _decode(answer, _GraphAnswer)
+    document = decode_answer(answer, _GraphAnswer)
     if document.errors:
         said = document.errors[0].message[:200]
         kind: type[MigratorError] = _UnknownFieldError if "doesn't exist on type" in said else BackendError
@@ -293,7 +296,11 @@ def _read_graph_answer(answer: Answer, path: str) -> _ProjectNode:
     return document.data.project
 
 
-def _decode(answer: Answer, kind: type[Document]) -> Document:
+def decode_answer(answer: Answer, kind: type[Document]) -> Document:
+    """Return the document of an answer.
+
+    Raises: BackendError when it is not one of this shape.
+    """
     try:
         return msgspec.json.decode(answer.body, type=kind)
     except msgspec.DecodeError as error:

@@ -1,18 +1,24 @@
-"""A reverse proxy that does to chosen requests what networks and load balancers do.
+"""A reverse proxy that does to chosen requests what networks, load balancers and caches do.
 
     with FaultProxy(server.endpoint) as proxy:
         proxy.inject(Fault(Effect.COMMIT_THEN_DROP, method="PUT", path=".tflock"))
 
-A fault strikes the next ``times`` requests that its method and path (a regular expression) match; everything else passes unchanged, the
-Host header included, so that signed requests stay valid. ``seen`` records method and path of every request.
+A fault lets the first ``after`` requests pass that its method and path (a regular expression) match, strikes the next ``times`` of
+them (None: until ``clear``), and counts in ``struck``; everything else passes unchanged, the Host header included, so that signed
+requests stay valid. ``seen`` records method and path of every request; ``listen`` is called with method, path and status when the
+server has done what it was asked, before the client hears of it.
+
+Faults of the handshake (``Effect.GARBAGE``, ``Effect.STRANGE_CERTIFICATE``) strike connections: while one is injected each
+connection carries one request, so that the k-th request is the k-th connection.
 """
 
 import http.client
 import re
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,39 +27,136 @@ from typing import Self
 from urllib.parse import urlsplit
 
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length"}
+_NO_SUCH_KEY = b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code><Message>the key does not exist</Message></Error>"
+
+Answer = tuple[int, list[tuple[str, str]], bytes]
+_ABSENT: Answer = (404, [("Content-Type", "application/xml")], _NO_SUCH_KEY)
 
 
 class Effect(Enum):
+    PASS = auto()  # forwarded and answered, but for what `strip` and `act` change
     COMMIT_THEN_DROP = auto()  # forwarded, then the connection closes without an answer
     COMMIT_THEN_ANSWER = auto()  # forwarded, then the fault's own answer
+    COMMIT_THEN_GARBAGE = auto()  # forwarded, then bytes that are no answer, and no TLS either
     DROP = auto()  # closes without forwarding
     ANSWER = auto()  # the fault's own answer without forwarding
     TWICE = auto()  # forwarded twice, the second answer is passed on (a proxy that repeats)
     TRUNCATE = auto()  # half of the body, then closes
+    FLIP = auto()  # one bit of the body is another one
+    STALE = auto()  # a GET is answered as it would have been before the last write to its path
     SLOW = auto()  # `seconds` of silence before the answer
+    GARBAGE = auto()  # the handshake of a connection is answered with bytes that are no TLS
+    STRANGE_CERTIFICATE = auto()  # ... with the certificate of somebody else
+
+
+_OF_THE_HANDSHAKE = {Effect.GARBAGE, Effect.STRANGE_CERTIFICATE}
+_NOT_FORWARDED = {Effect.DROP, Effect.ANSWER, Effect.STALE}
 
 
 @dataclass
 class Fault:
+    """``act`` is called before the request is forwarded; ``strip`` names request headers that are not."""
+
     effect: Effect
     method: str = ""
     path: str = ""
-    times: int = 1
+    times: int | None = 1
+    after: int = 0
     status: int = 503
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     seconds: float = 0.0
+    strip: tuple[str, ...] = ()
+    act: Callable[[], None] = lambda: None
+    struck: int = 0
+    _seen: int = 0
+
+    def matches(self, method: str, path: str) -> bool:
+        return self.method in {"", method} and re.search(self.path, path) is not None
+
+    def count(self) -> bool:
+        """Count one matching request; whether the fault strikes it."""
+        self._seen += 1
+        strikes = self._seen > self.after and (self.times is None or self.struck < self.times)
+        self.struck += strikes
+        return strikes
 
 
 class FaultProxy:
-    """``certificate``: a PEM file with certificate and key; the proxy speaks TLS then."""
+    """``certificate``: a PEM file with certificate and key; the proxy speaks TLS then. ``strange``: another one."""
 
-    def __init__(self, upstream: str, *, certificate: Path | None = None) -> None:
+    def __init__(self, upstream: str, *, certificate: Path | None = None, strange: Path | None = None) -> None:
         parts = urlsplit(upstream)
         self._upstream = (parts.hostname, parts.port)
         self._faults: list[Fault] = []
         self._mutex = threading.Lock()
+        self._answers: dict[str, Answer] = {}  # the last answer to GET, by path
+        self._before: dict[str, Answer] = {}  # the one that the last write made stale
+        self._contexts = [_build_context(path) for path in (certificate, strange) if path]
         self.seen: list[tuple[str, str]] = []
+        self.listen: Callable[[str, str, int], None] = lambda method, path, status: None
+        self._server = self._build_server()
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self._server.server_address[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def redirect(self, upstream: str) -> None:
+        """Stand before another server from now on."""
+        parts = urlsplit(upstream)
+        self._upstream = (parts.hostname, parts.port)
+
+    def inject(self, *faults: Fault) -> None:
+        with self._mutex:
+            self._faults.extend(faults)
+
+    def clear(self) -> None:
+        """Take every fault away."""
+        with self._mutex:
+            self._faults.clear()
+
+    def remember(self) -> tuple[dict[str, Answer], dict[str, Answer]]:
+        """What stale answers are made of; ``recall`` goes back to it."""
+        with self._mutex:
+            return dict(self._answers), dict(self._before)
+
+    def recall(self, memory: tuple[dict[str, Answer], dict[str, Answer]]) -> None:
+        with self._mutex:
+            self._answers, self._before = dict(memory[0]), dict(memory[1])
+
+    def is_stale(self, path: str) -> bool:
+        """Whether there is an earlier answer to a GET of this path."""
+        with self._mutex:
+            return path in self._before
+
+    def count(self, method: str, path: str = "") -> int:
+        return sum(1 for seen_method, seen_path in self.seen if seen_method == method and re.search(path, seen_path))
+
+    def _take_fault(self, method: str, path: str) -> Fault | None:
+        with self._mutex:
+            self.seen.append((method, path))
+            faults = (one for one in self._faults if one.matches(method, path) and self._may_strike(one, method, path))
+            return next((fault for fault in faults if fault.count()), None)
+
+    def _may_strike(self, fault: Fault, method: str, path: str) -> bool:
+        if fault.effect is Effect.STALE:
+            return method == "GET" and path in self._before
+        return fault.effect not in _OF_THE_HANDSHAKE
+
+    def _take_fault_of_connection(self) -> tuple[Fault | None, bool]:
+        """The fault that strikes a new connection, and whether it may carry one request only."""
+        with self._mutex:
+            faults = [one for one in self._faults if one.effect in _OF_THE_HANDSHAKE]
+            return next((fault for fault in faults if fault.count()), None), bool(faults)
+
+    # -- one connection ----------------------------------------------------------------------------------------------
+
+    def _build_server(self) -> ThreadingHTTPServer:
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,12 +164,22 @@ class FaultProxy:
             disable_nagle_algorithm = True
             wbufsize = -1
 
+            def setup(self) -> None:
+                fault, self.only_one = proxy._take_fault_of_connection()
+                self.request = proxy._wrap(self.request, fault)
+                super().setup()
+
+            def finish(self) -> None:
+                super().finish()
+                self.request.close()
+
             def handle_one_request(self) -> None:
                 self.raw_requestline = self.rfile.readline(65537)
                 if not self.raw_requestline or not self.parse_request():
                     self.close_connection = True
                     return
                 proxy._handle(self)
+                self.close_connection |= self.only_one
                 self.wfile.flush()
 
             def handle_expect_100(self) -> bool:
@@ -83,75 +196,98 @@ class FaultProxy:
             def handle_error(self, *_: object) -> None:
                 pass  # a client that went away is what some tests are about
 
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self._server.server_address[1]}"
-        if certificate:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate)
-            self._server.socket = context.wrap_socket(
-                self._server.socket, server_side=True, do_handshake_on_connect=False
-            )
+        return Server(("127.0.0.1", 0), Handler)
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return self
+    def _wrap(self, raw: socket.socket, fault: Fault | None) -> socket.socket:
+        if not self._contexts:
+            return raw
+        if fault and fault.effect is Effect.GARBAGE:
+            raw.recv(65536)  # the client's greeting
+            raw.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        context = self._contexts[-1 if fault and fault.effect is Effect.STRANGE_CERTIFICATE else 0]
+        return context.wrap_socket(raw, server_side=True)  # an OSError ends this connection, and nothing else
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-
-    def inject(self, *faults: Fault) -> None:
-        with self._mutex:
-            self._faults.extend(faults)
-
-    def count(self, method: str, path: str = "") -> int:
-        return sum(1 for seen_method, seen_path in self.seen if seen_method == method and re.search(path, seen_path))
-
-    def _take_fault(self, method: str, path: str) -> Fault | None:
-        with self._mutex:
-            self.seen.append((method, path))
-            for fault in self._faults:
-                if fault.times > 0 and fault.method in {"", method} and re.search(fault.path, path):
-                    fault.times -= 1
-                    return fault
-        return None
+    # -- one request -------------------------------------------------------------------------------------------------
 
     def _handle(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        fault = self._take_fault(handler.command, urlsplit(handler.path).path)
-        effect = fault.effect if fault else None
-        if effect is Effect.SLOW:
+        method, path = handler.command, urlsplit(handler.path).path
+        fault = self._take_fault(method, path)
+        effect = fault.effect if fault else Effect.PASS
+        if fault:
+            fault.act()
             time.sleep(fault.seconds)
-        if effect not in {Effect.DROP, Effect.ANSWER}:
-            status, headers, answer = self._forward(handler, body)
+        answer: Answer = (0, [], b"")
+        if effect not in _NOT_FORWARDED:
+            answer = self._forward(handler, body, strip=fault.strip if fault else ())
+            self._remember(method, path, answer)
         if effect is Effect.TWICE:
-            status, headers, answer = self._forward(handler, body)
+            answer = self._forward(handler, body)
+        self.listen(method, path, answer[0])
         if effect in {Effect.DROP, Effect.COMMIT_THEN_DROP}:
             handler.close_connection = True
-            return
-        if effect in {Effect.ANSWER, Effect.COMMIT_THEN_ANSWER}:
-            status, headers, answer = fault.status, list(fault.headers.items()), fault.body
+        elif effect is Effect.COMMIT_THEN_GARBAGE:
+            _send_garbage(handler)
+        else:
+            self._answer(handler, self._change(answer, fault, path) if fault else answer, effect)
+
+    def _change(self, answer: Answer, fault: Fault, path: str) -> Answer:
+        if fault.effect in {Effect.ANSWER, Effect.COMMIT_THEN_ANSWER}:
+            return fault.status, list(fault.headers.items()), fault.body
+        if fault.effect is Effect.STALE:
+            return self._before[path]
+        if fault.effect is Effect.FLIP and answer[0] == 200 and answer[2]:
+            status, headers, body = answer
+            middle = len(body) // 2
+            return status, headers, body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+        return answer
+
+    def _remember(self, method: str, path: str, answer: Answer) -> None:
+        with self._mutex:
+            if method == "GET":
+                self._answers[path] = answer
+            elif answer[0] < 300:
+                # A path that nobody read before its first write was free.
+                self._before[path] = self._answers.pop(path, None) or self._before.get(path, _ABSENT)
+
+    def _answer(self, handler: BaseHTTPRequestHandler, answer: Answer, effect: Effect) -> None:
+        status, headers, body = answer
         handler.send_response_only(status)
         for name, value in headers:
             if name.casefold() not in _HOP_HEADERS:
                 handler.send_header(name, value)
         if status != 204:
-            handler.send_header("Content-Length", str(len(answer)))
+            handler.send_header("Content-Length", str(len(body)))
         handler.end_headers()
         if effect is Effect.TRUNCATE:
-            answer = answer[: len(answer) // 2]
+            body = body[: len(body) // 2]
             handler.close_connection = True
-        handler.wfile.write(answer)
+        handler.wfile.write(body)
 
-    def _forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+    def _forward(self, handler: BaseHTTPRequestHandler, body: bytes, *, strip: tuple[str, ...] = ()) -> Answer:
+        dropped = {"connection", "expect", *(name.casefold() for name in strip)}
         connection = http.client.HTTPConnection(*self._upstream, timeout=30)
         try:
             connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
             for name, value in handler.headers.items():
-                if name.casefold() not in {"connection", "expect"}:
+                if name.casefold() not in dropped:
                     connection.putheader(name, value)
             connection.endheaders(body or None)
             response = connection.getresponse()
             return response.status, response.getheaders(), response.read()
         finally:
             connection.close()
+
+
+def _build_context(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def _send_garbage(handler: BaseHTTPRequestHandler) -> None:
+    """Write below TLS, where there is TLS: what the client reads then is no record of it."""
+    descriptor = socket.socket(fileno=handler.request.detach())
+    descriptor.sendall(b"garbage that nobody can read\r\n" * 4)
+    descriptor.close()
+    handler.close_connection = True

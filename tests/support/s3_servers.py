@@ -84,8 +84,12 @@ def find_program(name: str) -> Path | None:
 
 
 def start_moto() -> S3Server:
+    from moto import backends
     from moto.server import ThreadedMotoServer
 
+    # moto lists the directory of its services with each request, which takes longer than the request itself.
+    services = tuple(backends.list_of_moto_modules())
+    backends.list_of_moto_modules = lambda: services
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

@@ -53,5 +53,7 @@ def finalize(plan: Plan, run: Run, checks: Sequence[Check]) -> None:
             now="nothing was touched; the way back is still open",
             hint="migrator verify",
         )
-    run.do(Finalize(run_id=run.view.run_id, bucket=plan.target.bucket))
+    step = Finalize(run_id=run.view.run_id, bucket=plan.target.bucket)
+    run.begin([step])
+    run.do(step)
     run.record(RecordKind.OUTCOME, {"outcome": Phase.FINALIZED})

@@ -5,7 +5,7 @@ files, remove our object, give back the target's lock, and last the source's. Ev
 before the first effect; what blocks is explained, and nothing is touched.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from migrator.backends.base import Head, Presence
@@ -13,6 +13,7 @@ from migrator.engine.events import Event
 from migrator.engine.guard import digest_of_head
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run, run_for_states
+from migrator.engine.step import Step
 from migrator.engine.steps import CaptureTarget, CarryBack, build_chains, build_state_step
 from migrator.engine.steps.finalize import Finalize
 from migrator.engine.steps.unlock_target import held_target_lock
@@ -77,19 +78,34 @@ def rollback(plan: Plan, run: Run) -> tuple[Carried, ...]:
 
 
 def _take_back(plan: Plan, run: Run) -> None:
-    _each_state(plan, run, "lock", _close_both_sides)
-    _each_state(plan, run, "carry", _carry_newer)
+    run.tell(Event(name="stage", step="lock"))
+    _close_both_sides(plan, run)
+    run.tell(Event(name="stage", step="carry"))
+    _carry_newer(plan, run)
     run.tell(Event(name="stage", step="files"))
-    for chain in reversed(build_chains((StepKind.CUT_OVER_FILE,), plan)):
-        run.undo(chain[0])
-    _each_state(plan, run, "release", _give_up_target)
+    files = [chain[0] for chain in reversed(build_chains((StepKind.CUT_OVER_FILE,), plan))]
+    run.begin_undo(files)
+    for file in files:
+        run.undo(file)
+    run.tell(Event(name="stage", step="release"))
+    _undo_for_states(plan.states, (StepKind.PUBLISH, StepKind.LOCK_TARGET, StepKind.LOCK_SOURCE), run)
 
 
 def give_locks_back(plan: Plan, run: Run) -> None:
     """Undo the locks of a run that wrote nothing else."""
-    for state in plan.states:
-        run.undo(build_state_step(StepKind.LOCK_TARGET, state))
-        run.undo(build_state_step(StepKind.LOCK_SOURCE, state))
+    _undo_for_states(plan.states, (StepKind.LOCK_TARGET, StepKind.LOCK_SOURCE), run)
+
+
+def _undo_for_states(states: Sequence[PlannedState], kinds: Sequence[StepKind], run: Run) -> None:
+    """Undo steps of each state in this order, all intents first."""
+    steps = {state.name: [build_state_step(kind, state) for kind in kinds] for state in states}
+    run.begin_undo(step for of_state in steps.values() for step in of_state)
+
+    def undo(state: PlannedState) -> None:
+        for step in steps[state.name]:
+            run.undo(step)
+
+    run_for_states(states, undo, workers=run.workers)
 
 
 def check_before_rollback(plan: Plan, run: Run) -> None:
@@ -177,27 +193,61 @@ def _check_source_unchanged(state: PlannedState, run: Run) -> None:
         )
 
 
-def _close_both_sides(state: PlannedState, run: Run) -> None:
+def _close_both_sides(plan: Plan, run: Run) -> None:
     """Hold both locks, as before cut-over. A seal that was opened by hand and not used is closed again."""
+    opened = [state for state in plan.states if _may_be_open(state, run)]
+    closed = {name for name, is_open in _for_each(opened, _is_still_locked, run).items() if is_open}
+    opened = [state for state in opened if state.name not in closed]
+    _undo_for_states(opened, (StepKind.UNLOCK_TARGET,), run)
+    run_for_states(opened, lambda state: _close_source(state, run), workers=run.workers)
+
+
+def _may_be_open(state: PlannedState, run: Run) -> bool:
     lock = run.view.step(StepKind.LOCK_SOURCE, state.name)
-    if lock.intent is None or lock.state in (StepState.UNDONE, StepState.UNDO_IN_DOUBT) or not _was_open(state, run):
-        return
-    unlock = build_state_step(StepKind.UNLOCK_TARGET, state)
-    view = run.view.step(StepKind.UNLOCK_TARGET, state.name)
-    if view.state is StepState.IN_DOUBT and view.intent is not None and not run.settle(unlock, view.intent):
-        return  # the lock of the way forward is still in place
-    run.undo(unlock)
-    info = run.ports.build_lock("migrator: state moves back", lock_id=str(lock.intent["lock_id"]))
+    given_back = lock.state in (StepState.UNDONE, StepState.UNDO_IN_DOUBT)
+    return lock.intent is not None and not given_back and _was_open(state, run)
+
+
+def _is_still_locked(state: PlannedState, run: Run) -> bool:
+    """Whether the target's lock of the way forward turns out to be in place: giving it back was in doubt."""
+    unlock = run.view.step(StepKind.UNLOCK_TARGET, state.name)
+    if unlock.state is not StepState.IN_DOUBT or unlock.intent is None:
+        return False
+    return not run.settle(build_state_step(StepKind.UNLOCK_TARGET, state), unlock.intent)
+
+
+def _close_source(state: PlannedState, run: Run) -> None:
+    lock = run.view.step(StepKind.LOCK_SOURCE, state.name)
+    info = run.ports.build_lock("migrator: state moves back", lock_id=str((lock.intent or {})["lock_id"]))
     run.ports.source.acquire_lock(state.name, info)
     _check_source_unchanged(state, run)
 
 
-def _carry_newer(state: PlannedState, run: Run) -> None:
-    if run.view.step(StepKind.CARRY_BACK, state.name).state is StepState.DONE:
-        return
-    if read_newer(state, run):
-        run.do(CaptureTarget(state))
-        run.do(CarryBack(state))
+def _carry_newer(plan: Plan, run: Run) -> None:
+    left = [s for s in plan.states if run.view.step(StepKind.CARRY_BACK, s.name).state is not StepState.DONE]
+    newer = _for_each(left, read_newer, run)
+    states = [state for state in left if newer[state.name]]
+    for build in (CaptureTarget, CarryBack):
+        _do_for_states(states, build, run)
+
+
+def _do_for_states(states: Sequence[PlannedState], build: Callable[[PlannedState], Step], run: Run) -> None:
+    steps = {state.name: build(state) for state in states}
+    run.begin(steps.values())
+    run_for_states(states, lambda state: run.do(steps[state.name]), workers=run.workers)
+
+
+def _for_each(
+    states: Sequence[PlannedState], look: Callable[[PlannedState, Run], bool], run: Run
+) -> Mapping[str, bool]:
+    """Return what ``look`` says of each state, by name."""
+    found: dict[str, bool] = {}
+
+    def work(state: PlannedState) -> None:
+        found[state.name] = look(state, run)
+
+    run_for_states(states, work, workers=run.workers)
+    return found
 
 
 def read_newer(state: PlannedState, run: Run) -> bool:
@@ -230,11 +280,6 @@ def _check_successor(state: PlannedState, head: Head) -> None:
         raise _blocked(state, f"the document at the target is {relation} to the one that this run published")
 
 
-def _give_up_target(state: PlannedState, run: Run) -> None:
-    for kind in (StepKind.PUBLISH, StepKind.LOCK_TARGET, StepKind.LOCK_SOURCE):
-        run.undo(build_state_step(kind, state))
-
-
 def _blocked(state: PlannedState, what: str) -> RefusedError:
     return RefusedError(
         what,
@@ -242,11 +287,6 @@ def _blocked(state: PlannedState, what: str) -> RefusedError:
         now="nothing was taken back for this state",
         hint="the runbook, section 'rollback is blocked', says how to decide by hand",
     )
-
-
-def _each_state(plan: Plan, run: Run, stage: str, work: Callable[[PlannedState, Run], None]) -> None:
-    run.tell(Event(name="stage", step=stage))
-    run_for_states(plan.states, lambda state: work(state, run), workers=run.workers)
 
 
 def _carried(plan: Plan, run: Run) -> tuple[Carried, ...]:

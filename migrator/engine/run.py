@@ -10,10 +10,10 @@ from functools import partial
 from migrator.engine.events import Event, Listener, ignore_events
 from migrator.engine.ports import Ports
 from migrator.engine.step import Done, Foreign, Step
-from migrator.errors import CredentialsRefusedError, ForeignObjectError, InterruptedRunError
+from migrator.errors import CredentialsRefusedError, ForeignObjectError, InternalError, InterruptedRunError
 from migrator.journal.fold import RunView, StepState
 from migrator.journal.log import Log
-from migrator.journal.record import Body, Record, RecordKind
+from migrator.journal.record import Body, Fact, RecordKind
 from migrator.plan.model import PlannedState
 
 WORKERS = 16
@@ -24,7 +24,8 @@ SMALLEST_BUDGET = 32 * 1024 * 1024
 class Run:
     """The journal and view of one run, shared by the threads that work on it.
 
-    ``interrupt`` is set by a signal: no new step begins after it.
+    ``interrupt`` is set by a signal: no new step begins after it. ``_begun`` are the steps whose intent this process wrote
+    and did not take yet: they are not in doubt.
     """
 
     log: Log
@@ -33,14 +34,18 @@ class Run:
     listen: Listener = ignore_events
     interrupt: threading.Event = field(default_factory=threading.Event)
     workers: int = WORKERS
+    _begun: set[tuple[str, str]] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def record(self, kind: RecordKind, body: Body, *, step: str = "", unit: str = "") -> Record:
+    def record(self, kind: RecordKind, body: Body, *, step: str = "", unit: str = "") -> None:
         """Append one record durably and take it into account."""
-        record = self.log.append(kind, body, step=step, unit=unit)
+        self._record_all([Fact(kind=kind, body=body, step=step, unit=unit)])
+
+    def _record_all(self, facts: Sequence[Fact]) -> None:
+        records = self.log.append_all(facts)
         with self._lock:
-            self.view.add(record)
-        return record
+            for record in records:
+                self.view.add(record)
 
     def tell(self, event: Event) -> None:
         """Let whoever watches know. A terminal or pipe that is gone must not leave states half-way."""
@@ -49,22 +54,59 @@ class Run:
         except OSError:
             self.listen = ignore_events
 
-    def do(self, step: Step) -> None:
-        """Bring one step to ``DONE``: skip it, settle it, or take it.
+    def begin(self, steps: Iterable[Step]) -> None:
+        """Make the intents of a stage durable in one write, before the first of its effects.
 
-        Raises: InterruptedRunError before the step begins; whatever the step raises.
+        Steps that have an intent already are left as they are.
+        """
+        self.check_interrupt()
+        fresh = [step for step in steps if self.view.step(step.kind, step.unit).state is StepState.UNTOUCHED]
+        self._record_all(
+            [
+                Fact(
+                    kind=RecordKind.INTENT,
+                    body=step.build_intent(self.ports, self.view),
+                    step=step.kind,
+                    unit=step.unit,
+                )
+                for step in fresh
+            ]
+        )
+        self._begun.update((step.kind, step.unit) for step in fresh)
+
+    def begin_undo(self, steps: Iterable[Step]) -> None:
+        """As ``begin``, for steps that are to be taken back; those that were never begun are left alone."""
+        self.check_interrupt()
+        views = [(step, self.view.step(step.kind, step.unit)) for step in steps]
+        self._record_all(
+            [
+                Fact(
+                    kind=RecordKind.UNDO_INTENT,
+                    body=step.build_undo_intent(self.ports, self.view),
+                    step=step.kind,
+                    unit=step.unit,
+                )
+                for step, view in views
+                if view.intent is not None and view.undo_intent is None
+            ]
+        )
+
+    def do(self, step: Step) -> None:
+        """Bring one step that was begun to ``DONE``: skip it, settle it, or take it.
+
+        Raises: InterruptedRunError before its effect; whatever the step raises.
         """
         self.check_interrupt()
         view = self.view.step(step.kind, step.unit)
         if view.state is StepState.DONE:
             return
-        intent = view.intent if view.state is StepState.IN_DOUBT else None
-        if intent is None:
-            intent = step.build_intent(self.ports, self.view)
-            self.record(RecordKind.INTENT, intent, step=step.kind, unit=step.unit)
-        elif self.settle(step, intent):
+        if view.intent is None:
+            raise InternalError(f"{step.kind} of {step.unit} was not begun")
+        if (step.kind, step.unit) in self._begun:
+            self._begun.discard((step.kind, step.unit))
+        elif self.settle(step, view.intent):
             return
-        evidence = step.apply(self.ports, intent)
+        evidence = step.apply(self.ports, view.intent)
         self.record(RecordKind.DONE, evidence, step=step.kind, unit=step.unit)
         self.tell(Event(name="step", step=step.kind, unit=step.unit))
 
@@ -85,19 +127,17 @@ class Run:
         return False
 
     def undo(self, step: Step) -> None:
-        """Bring one step to ``UNDONE``; a step that was never begun is left alone.
+        """Bring one step to ``UNDONE``; a step that was never begun is left alone. Call ``begin_undo`` before.
 
-        Raises: InterruptedRunError before the undo begins; whatever the step raises.
+        Raises: InterruptedRunError before its effect; whatever the step raises.
         """
         self.check_interrupt()
         view = self.view.step(step.kind, step.unit)
         if view.intent is None or view.state is StepState.UNDONE:
             return
-        undo_intent = view.undo_intent
-        if undo_intent is None:
-            undo_intent = step.build_undo_intent(self.ports, self.view)
-            self.record(RecordKind.UNDO_INTENT, undo_intent, step=step.kind, unit=step.unit)
-        evidence = step.undo(self.ports, {**view.intent, **(view.evidence or {})}, undo_intent)
+        if view.undo_intent is None:
+            raise InternalError(f"the undo of {step.kind} of {step.unit} was not begun")
+        evidence = step.undo(self.ports, {**view.intent, **(view.evidence or {})}, view.undo_intent)
         self.record(RecordKind.UNDONE, evidence, step=step.kind, unit=step.unit)
         self.tell(Event(name="undo", step=step.kind, unit=step.unit))
 

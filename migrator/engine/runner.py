@@ -90,6 +90,7 @@ def _run_stage(plan: Plan, run: Run, phase: Phase, kinds: tuple[StepKind, ...]) 
         check_still_ours(plan, run)
     chains = build_chains(kinds, plan)
     run.tell(Event(name="stage", step=phase, detail=str(sum(len(chain) for chain in chains))))
+    run.begin(step for chain in chains for step in chain)
     if kinds == (StepKind.CUT_OVER_FILE,):
         # One file after the other, in the order of the plan: people can follow it, and there is nothing to gain.
         for chain in chains:

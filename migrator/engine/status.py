@@ -6,6 +6,8 @@ from migrator.engine.phases import Phase, StepKind
 from migrator.journal.fold import RunView, StepState, StepView
 from migrator.plan.model import Plan, PlannedState
 
+_DOUBT = (StepState.IN_DOUBT, StepState.UNDO_IN_DOUBT)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateStatus:
@@ -45,7 +47,6 @@ class RunStatus:
 
 def build_status(plan: Plan, digest: str, view: RunView) -> RunStatus:
     """Return the status of a run from its plan and journal."""
-    doubt = (StepState.IN_DOUBT, StepState.UNDO_IN_DOUBT)
     return RunStatus(
         run=view.run_id,
         plan=digest,
@@ -59,7 +60,7 @@ def build_status(plan: Plan, digest: str, view: RunView) -> RunStatus:
         # What was in doubt when a run ended was settled by the way back, or was a mere reading.
         in_doubt=()
         if view.outcome
-        else tuple(f"{one.step} {one.unit}" for one in view.steps.values() if one.state in doubt),
+        else tuple(f"{one.step} {one.unit}" for one in view.steps.values() if one.state in _DOUBT),
         stopped=str(view.stopped["message"]) if view.stopped else None,
         overrides=tuple(override.code for override in plan.overrides),
         next_command=_next(view),
@@ -86,8 +87,7 @@ def _next(view: RunView) -> str:
 
 
 def _state(state: PlannedState, view: RunView) -> StateStatus:
-    steps = [one for one in view.steps.values() if one.unit == state.name]
-    last = max(steps, key=lambda one: one.number, default=StepView(step="", unit=state.name))
+    last = _latest(state, view)
     carried = view.step(StepKind.CARRY_BACK, state.name).evidence
     return StateStatus(
         name=state.name,
@@ -102,6 +102,14 @@ def _state(state: PlannedState, view: RunView) -> StateStatus:
         serial=state.serial,
         carried_serial=int(carried["serial"]) if carried else None,
     )
+
+
+def _latest(state: PlannedState, view: RunView) -> StepView:
+    """The step that a state stands at: the first one in doubt, for a stage begins with all of its intents; else the last."""
+    steps = sorted((one for one in view.steps.values() if one.unit == state.name), key=lambda one: one.number)
+    if not steps:
+        return StepView(step="", unit=state.name)
+    return next((one for one in steps if one.state in _DOUBT), steps[-1])
 
 
 def _held(lock: StepView) -> str:

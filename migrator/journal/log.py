@@ -15,7 +15,7 @@ from pathlib import Path
 
 from migrator.errors import JournalError, JournalWriteError
 from migrator.journal.durable import PRIVATE_FILE, sync_directory
-from migrator.journal.record import GENESIS, Body, Record, RecordKind, decode_record, encode_record
+from migrator.journal.record import GENESIS, Body, Fact, Record, RecordKind, decode_record, encode_record
 
 
 def read_log(path: Path) -> tuple[Record, ...]:
@@ -98,23 +98,47 @@ class Log:
 
         Raises: JournalWriteError when it could not be made durable; the log then refuses every further record.
         """
+        return self.append_all([Fact(kind=kind, body=body, step=step, unit=unit)])[0]
+
+    def append_all(self, facts: Sequence[Fact]) -> Sequence[Record]:
+        """Write records in order, in one write, and return when all are durable.
+
+        Raises: JournalWriteError when they could not be made durable; the log then refuses every further record.
+        """
+        if not facts:
+            return ()
         with self._write_lock:
             self._check_intact()
-            record = Record(
-                number=self._written + 1, at=self._clock(), kind=kind, step=step, unit=unit, body=dict(body)
-            )
-            line, digest = encode_record(record, self._previous)
-            self._guarded(lambda: _write_all(self._descriptor, line))
-            self._previous = digest
-            self._records.append(record)
-            self._written += 1
+            lines: list[bytes] = []
+            records: list[Record] = []
+            previous = self._previous
+            for number, fact in enumerate(facts, self._written + 1):
+                record = Record(
+                    number=number,
+                    at=self._clock(),
+                    kind=fact.kind,
+                    step=fact.step,
+                    unit=fact.unit,
+                    body=dict(fact.body),
+                )
+                line, previous = encode_record(record, previous)
+                lines.append(line)
+                records.append(record)
+            self._guarded(lambda: _write_all(self._descriptor, b"".join(lines)))
+            self._previous = previous
+            self._records += records
+            self._written += len(records)
+        self._make_durable(records[-1].number)
+        return tuple(records)
+
+    def _make_durable(self, number: int) -> None:
+        """Return when record ``number`` is on the disk; one sync serves every record written before it."""
         with self._sync_lock:
-            if self._synced < record.number:
+            if self._synced < number:
                 self._check_intact()
                 covered = self._written
                 self._guarded(lambda: os.fdatasync(self._descriptor))
                 self._synced = covered
-        return record
 
     def close(self) -> None:
         """Close the file. Everything appended is durable already."""

@@ -36,6 +36,16 @@ class RecordKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fact:
+    """What a record will say, before the log gives it number, time and hash."""
+
+    kind: RecordKind
+    body: Body
+    step: str = ""
+    unit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One fact. ``step`` and ``unit`` are empty for facts about the run; ``at`` is RFC 3339 UTC."""
 

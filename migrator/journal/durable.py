@@ -20,16 +20,27 @@ def write_durably(path: Path, data: bytes, *, mode: int = PRIVATE_FILE) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.migrator-tmp")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_FILE)
     try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fchmod(stream.fileno(), mode)
-            os.fsync(stream.fileno())
+        try:
+            write_all(descriptor, data)
+            os.fchmod(descriptor, mode)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         temporary.rename(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
     sync_directory(path.parent)
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of ``data``, however often the kernel takes only a part.
+
+    Raises: OSError.
+    """
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def make_private_directory(path: Path) -> None:

@@ -25,7 +25,9 @@ def main() -> None:
     import gc
 
     from migrator.cli.app import run
+    from migrator.cli.core_dumps import forbid_core_dumps
 
+    forbid_core_dumps()
     # Commands are short and keep nearly all that they build: fewer collections save a tenth of an inventory.
     gc.set_threshold(50_000)
     sys.exit(run(arguments))

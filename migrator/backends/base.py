@@ -98,13 +98,21 @@ class ProtectionRule:
         """Whether it is exactly what ``protect_state`` makes."""
         return (self.level, self.allowed_from) == SEALING
 
+    def describe(self) -> str:
+        """Say whom it lets in, for people."""
+        return f"level {self.level}, from {self.allowed_from}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Protection:
-    """Whether a rule stands for a state. ``reason`` is "" or says why rules are of no use here, for people."""
+    """Whether a rule stands for a state. ``reason`` is "" or says why rules are of no use here, for people.
+
+    ``known`` False: the token may not look, so a rule may stand all the same.
+    """
 
     rule: ProtectionRule | None = None
     reason: str = ""
+    known: bool = True
 
 
 class Unprotected(StrEnum):
@@ -114,7 +122,6 @@ class Unprotected(StrEnum):
     ABSENT = "absent"  # somebody removed it before
     CHANGED = "changed"  # it stands and is no longer what was made; left alone
     SWITCHED_OFF = "switched-off"  # the feature is off: no rule binds anybody, and none can be removed
-    UNKNOWN = "unknown"  # the token may not look
 
 
 class StateLock(Protocol):
@@ -174,7 +181,10 @@ class StateSource(StateLock, Protocol):
         """
 
     def unprotect_state(self, name: str, rule_id: int) -> Unprotected:
-        """Remove the rule if it still stands for ``name`` exactly as ``protect_state`` made it."""
+        """Remove the rule if it still stands for ``name`` exactly as ``protect_state`` made it.
+
+        Raises: CredentialsRefusedError when the token may not look or may not remove it.
+        """
 
 
 class StateTarget(StateLock, Protocol):

@@ -16,7 +16,7 @@ from migrator.backends.gitlab_answer import Answer, LostReplyError, build_refusa
 from migrator.backends.gitlab_lock import GitLabLock
 from migrator.backends.gitlab_reader import decode_answer
 from migrator.backends.retry import TransientError, retry_call
-from migrator.errors import MigratorError, UnknownOutcomeError
+from migrator.errors import CredentialsRefusedError, MigratorError, UnknownOutcomeError
 
 _NO_RULES = "this GitLab has no protection rules for states, or the feature is off"
 _CANNOT_MAKE = "this GitLab cannot make protection rules by its API; 19.1 and newer can"
@@ -45,7 +45,7 @@ class GitLabProtection(GitLabLock):
             self._rules_known = False
             return Protection(reason=_NO_RULES)
         if answer.status == 403 and not answer.is_page:
-            return Protection(reason=_MAY_NOT_READ)
+            return Protection(reason=_MAY_NOT_READ, known=False)
         if answer.status != 200 or answer.is_page:
             raise build_refusal(answer)
         rules = decode_answer(answer, list[_Rule])
@@ -97,8 +97,12 @@ class GitLabProtection(GitLabLock):
         found = self.read_protection(name)
         if found.reason == _NO_RULES:
             return Unprotected.SWITCHED_OFF
-        if found.reason:
-            return Unprotected.UNKNOWN
+        if not found.known:
+            raise CredentialsRefusedError(
+                found.reason,
+                where=f"GET {self._rules_path()}",
+                hint="use a token with the scope api of somebody with the role Maintainer",
+            )
         if found.rule is None or found.rule.id != rule_id:
             return Unprotected.ABSENT
         if not found.rule.is_as_made:

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 
-from migrator.backends.base import Head, ListedState, Presence
+from migrator.backends.base import Head, ListedState, Presence, StateSource
+from migrator.backends.lock_info import LockInfo
 from migrator.engine.phases import StepKind
-from migrator.engine.ports import Ports
 from migrator.engine.run import Run, run_for_states
 from migrator.engine.steps.unlock_target import held_target_lock
 from migrator.errors import ForeignLockError, RefusedError, StalePlanError
-from migrator.journal.fold import StepState
+from migrator.journal.fold import RunView, StepState
+from migrator.journal.record import Body
 from migrator.plan.model import Plan, PlannedState
 from migrator.state.snapshot import digest_of
 
@@ -67,14 +68,18 @@ def check_still_ours(plan: Plan, run: Run) -> None:
 
 
 def _check_state(state: PlannedState, run: Run) -> None:
-    if run.view.step(StepKind.UNLOCK_TARGET, state.name).state is not StepState.UNTOUCHED:
+    unlock = run.view.step(StepKind.UNLOCK_TARGET, state.name).state
+    if unlock not in (StepState.UNTOUCHED, StepState.IN_DOUBT):
         return  # the target may be written already
-    source_lock = str((run.view.step(StepKind.LOCK_SOURCE, state.name).evidence or {}).get("lock_id", ""))
-    check_source_seal(state, run.ports, source_lock)
     target_lock = held_target_lock(run.view, state.name)
     holder = run.ports.target.read_lock(state.key, target_lock)
     if holder is None or holder.id != target_lock:
+        if unlock is StepState.IN_DOUBT:
+            return  # it was given back before the run stopped
         raise _lost(state, "target", holder.describe() if holder else "nobody")
+    holder, ours = read_source_lock(run.ports.source, state.name, run.view)
+    if not ours:
+        raise _lost(state, "source", holder.describe() if holder else "nobody")
     sides = (
         ("source", digest_of_head(run.ports.source.read_state(state.name))),
         ("target", digest_of_head(run.ports.target.read_state(state.key))),
@@ -93,14 +98,29 @@ def digest_of_head(head: Head) -> str | None:
     return digest_of(head.data) if head.presence is Presence.PRESENT else None
 
 
-def check_source_seal(state: PlannedState, ports: Ports, lock_id: str) -> None:
-    """Check that the source's lock is the one this run took.
+def read_source_lock(source: StateSource, name: str, run: RunView) -> tuple[LockInfo | None, bool]:
+    """Return who holds the source's lock, and whether it is this run.
 
-    Raises: RefusedError.
+    Under a protection rule GitLab tells nobody the ID of a lock: then its user and its time must be those of our own.
+
+    Raises: BackendError.
     """
-    holder = ports.source.read_lock(state.name, lock_id)
-    if holder is None or holder.id != lock_id:
-        raise _lost(state, "source", holder.describe() if holder else "nobody")
+    view = run.step(StepKind.LOCK_SOURCE, name)
+    lock = {**(view.intent or {}), **(view.evidence or {})}
+    protected = source.read_protection(name).rule is not None
+    holder = source.read_lock(name, "" if protected else str(lock.get("lock_id", "")))
+    return holder, holder is not None and _is_ours(holder, lock)
+
+
+def _is_ours(holder: LockInfo, lock: Body) -> bool:
+    if holder.id:
+        return holder.id == lock.get("lock_id")
+    return (holder.who, _second(holder.created)) == (lock.get("who"), _second(str(lock.get("created", ""))))
+
+
+def _second(time: str) -> str:
+    """The second of an RFC 3339 time in UTC: GitLab gives milliseconds in one place and none in another."""
+    return time[:19]
 
 
 def _lost(state: PlannedState, side: str, holder: str) -> RefusedError:

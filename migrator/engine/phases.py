@@ -7,10 +7,12 @@ THE INVARIANT. At any instant at most one backend is unlocked and authoritative 
     checked     the target holds the same bytes; the source is unchanged       -> nobody can write
     proven      OpenTofu plans the same against both                           -> nobody can write
     cut-over    every file names the target                                    -> nobody can write
-    migrated    the target's lock is given back, the source's never is         -> only the target can be written
+    migrated    a rule protects the source where GitLab has rules; the
+                target's lock is given back, the source's never is             -> only the target can be written
 
-Backward, the order is the mirror image: the target is locked before anything else, and the source's lock is given back
-last, after the target's object is gone. So both ends are closed at every step in between, in both directions.
+Backward, the order is the mirror image: the target is locked before anything else, then the source's rule is removed, and
+the source's lock is given back last, after the target's object is gone. So both ends are closed at every step in between,
+in both directions.
 """
 
 from enum import StrEnum
@@ -39,6 +41,7 @@ class StepKind(StrEnum):
     CHECK_TARGET = "check_target"
     PROVE = "prove"
     CUT_OVER_FILE = "cut_over_file"
+    PROTECT_SOURCE = "protect_source"
     UNLOCK_TARGET = "unlock_target"
     CAPTURE_TARGET = "capture_target"
     CARRY_BACK = "carry_back"
@@ -51,7 +54,7 @@ FORWARD: tuple[tuple[Phase, tuple[StepKind, ...]], ...] = (
     (Phase.CHECKED, (StepKind.PUBLISH, StepKind.CHECK_TARGET)),
     (Phase.PROVEN, (StepKind.PROVE,)),
     (Phase.CUT_OVER, (StepKind.CUT_OVER_FILE,)),
-    (Phase.MIGRATED, (StepKind.UNLOCK_TARGET,)),
+    (Phase.MIGRATED, (StepKind.PROTECT_SOURCE, StepKind.UNLOCK_TARGET)),
 )
 
 # Where --until may stop.

@@ -1,7 +1,7 @@
 """Backward: return the authority to the source, also when the target has moved on.
 
-The order keeps the invariant: lock the target, read its head under that lock, carry a newer document back, restore the
-files, remove our object, give back the target's lock, and last the source's. Everything that could block is looked at
+The order keeps the invariant: lock the target, remove our rule at the source, read the target's head under its lock, carry
+a newer document back, restore the files, remove our object, give back the target's lock, and last the source's. Everything that could block is looked at
 before the first effect; what blocks is explained, and nothing is touched.
 """
 
@@ -10,12 +10,13 @@ from dataclasses import dataclass
 
 from migrator.backends.base import Head, Presence
 from migrator.engine.events import Event
-from migrator.engine.guard import digest_of_head
+from migrator.engine.guard import digest_of_head, read_source_lock
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run, run_for_states
 from migrator.engine.step import Step
 from migrator.engine.steps import CaptureTarget, CarryBack, build_chains, build_state_step
 from migrator.engine.steps.finalize import Finalize
+from migrator.engine.steps.protect_source import check_may_unprotect
 from migrator.engine.steps.unlock_target import held_target_lock
 from migrator.errors import (
     ForeignLockError,
@@ -143,6 +144,7 @@ def _check_state(state: PlannedState, run: Run) -> None:
     publish = run.view.step(StepKind.PUBLISH, state.name).state
     if publish in (StepState.UNTOUCHED, StepState.UNDONE):
         return  # nothing of ours is at the target but perhaps a lock, which undo gives back by its ID only
+    check_may_unprotect(run.ports, run.view, state.name)
     if _was_open(state, run):
         _check_source_closed(state, run)
         _check_source_unchanged(state, run)
@@ -170,9 +172,8 @@ def _check_source_closed(state: PlannedState, run: Run) -> None:
     lock = run.view.step(StepKind.LOCK_SOURCE, state.name)
     if lock.intent is None or lock.state in (StepState.UNDONE, StepState.UNDO_IN_DOUBT):
         return
-    ours = str(lock.intent["lock_id"])
-    holder = run.ports.source.read_lock(state.name, ours)
-    if holder is not None and holder.id != ours:
+    holder, ours = read_source_lock(run.ports.source, state.name, run.view)
+    if holder is not None and not ours:
         raise ForeignLockError(
             f"the seal of {state.name} was opened, and now it is locked by {holder.describe()}",
             where=state.name,
@@ -194,11 +195,14 @@ def _check_source_unchanged(state: PlannedState, run: Run) -> None:
 
 
 def _close_both_sides(plan: Plan, run: Run) -> None:
-    """Hold both locks, as before cut-over. A seal that was opened by hand and not used is closed again."""
+    """Hold both locks and nothing more, as before cut-over. A seal whose lock was opened by hand and not used is closed
+    again, once the rule that would forbid it is gone.
+    """
     opened = [state for state in plan.states if _may_be_open(state, run)]
     closed = {name for name, is_open in _for_each(opened, _is_still_locked, run).items() if is_open}
     opened = [state for state in opened if state.name not in closed]
     _undo_for_states(opened, (StepKind.UNLOCK_TARGET,), run)
+    _undo_for_states(plan.states, (StepKind.PROTECT_SOURCE,), run)
     run_for_states(opened, lambda state: _close_source(state, run), workers=run.workers)
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from migrator.engine.phases import Phase, StepKind
 from migrator.journal.fold import RunView, StepState, StepView
+from migrator.journal.record import Body
 from migrator.plan.model import Plan, PlannedState
 
 _DOUBT = (StepState.IN_DOUBT, StepState.UNDO_IN_DOUBT)
@@ -11,7 +12,10 @@ _DOUBT = (StepState.IN_DOUBT, StepState.UNDO_IN_DOUBT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateStatus:
-    """One state: which backend is authoritative, whether each side is locked by this run, and the record that says so."""
+    """One state: which backend is authoritative, whether each side is locked by this run, and the record that says so.
+
+    ``seal`` says what keeps a stale checkout from writing to the source, ``seal_reason`` why it is no more than a lock.
+    """
 
     name: str
     key: str
@@ -20,6 +24,8 @@ class StateStatus:
     authority: str
     source_lock: str
     target_lock: str
+    seal: str
+    seal_reason: str
     step: str
     record: int
     serial: int | None
@@ -97,6 +103,8 @@ def _state(state: PlannedState, view: RunView) -> StateStatus:
         authority=_authority(state, view),
         source_lock=_held(view.step(StepKind.LOCK_SOURCE, state.name)),
         target_lock=_target_lock(state, view),
+        seal=_seal(state, view),
+        seal_reason=_protection(state, view).get("reason", ""),
         step=f"{last.step} {last.state}" if last.step else "",
         record=last.number,
         serial=state.serial,
@@ -120,6 +128,25 @@ def _held(lock: StepView) -> str:
         StepState.UNDO_IN_DOUBT: "in doubt",
         StepState.UNDONE: "free",
     }[lock.state]
+
+
+def _seal(state: PlannedState, view: RunView) -> str:
+    """The lock is the last to be given back: without it there is no seal."""
+    lock = _held(view.step(StepKind.LOCK_SOURCE, state.name))
+    protect = view.step(StepKind.PROTECT_SOURCE, state.name).state
+    if lock != "held":
+        return "none" if lock == "free" else lock
+    if protect in _DOUBT:
+        return "lock; rule in doubt"
+    rule = _protection(state, view)
+    if rule.get("rule"):
+        return "lock and protection rule"
+    return "lock and protection rule of somebody else" if rule.get("theirs") else "lock"
+
+
+def _protection(state: PlannedState, view: RunView) -> Body:
+    protect = view.step(StepKind.PROTECT_SOURCE, state.name)
+    return protect.evidence or {} if protect.state is StepState.DONE else {}
 
 
 def _target_lock(state: PlannedState, view: RunView) -> str:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 
 from migrator.backends.base import Head, Presence, StateSource, StateTarget
-from migrator.engine.guard import digest_of_head
+from migrator.backends.lock_info import LockInfo
+from migrator.engine.guard import digest_of_head, read_source_lock
+from migrator.engine.run import WORKERS, run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.ports import WorkTree
-from migrator.engine.run import WORKERS, run_for_states
 from migrator.errors import InvalidStateError
 from migrator.journal.blobs import BlobStore
 from migrator.journal.fold import RunView, StepState
@@ -55,10 +56,12 @@ def _verify_state(state: PlannedState, evidence: Evidence) -> list[Check]:
     view = evidence.run
     if view.step(StepKind.LOCK_SOURCE, state.name).state is not StepState.DONE:
         checks = [_source_is_free(state, evidence)]
+        if _rule_of_run(state, view):
+            checks.append(_source_is_unprotected(state, evidence))
         if view.outcome == Phase.ROLLED_BACK and view.step(StepKind.CAPTURE, state.name).evidence is not None:
             checks.append(_returned_document(state, evidence))
         return checks
-    checks = [_seal(state, evidence), _source_document(state, evidence)]
+    checks = [*_seal(state, evidence), _source_document(state, evidence)]
     if view.step(StepKind.PUBLISH, state.name).state is StepState.DONE:
         checks.append(_target_document(state, evidence))
     if view.step(StepKind.UNLOCK_TARGET, state.name).state is StepState.DONE:
@@ -67,10 +70,8 @@ def _verify_state(state: PlannedState, evidence: Evidence) -> list[Check]:
 
 
 def _source_is_free(state: PlannedState, evidence: Evidence) -> Check:
-    lock = evidence.run.step(StepKind.LOCK_SOURCE, state.name).intent
-    own_id = str(lock["lock_id"]) if lock else ""
-    holder = evidence.source.read_lock(state.name, own_id) if own_id else None
-    ours = holder is not None and holder.id == own_id
+    locked = evidence.run.step(StepKind.LOCK_SOURCE, state.name).intent is not None
+    ours = locked and read_source_lock(evidence.source, state.name, evidence.run)[1]
     return Check(
         name="source-unlocked",
         subject=state.name,
@@ -92,12 +93,56 @@ def _returned_document(state: PlannedState, evidence: Evidence) -> Check:
     return Check(name="source-document", subject=state.name, ok=ok, found=found)
 
 
-def _seal(state: PlannedState, evidence: Evidence) -> Check:
-    lock = evidence.run.step(StepKind.LOCK_SOURCE, state.name).evidence or {}
-    holder = evidence.source.read_lock(state.name, str(lock.get("lock_id", "")))
-    ok = holder is not None and holder.id == lock.get("lock_id")
-    found = "sealed by this run" if ok else f"held by {holder.describe()}" if holder else "open: the seal was lifted"
-    return Check(name="source-sealed", subject=state.name, ok=ok, found=found)
+def _rule_of_run(state: PlannedState, run: RunView) -> int | None:
+    """Return the id of the rule that this run made or relies on."""
+    made = run.step(StepKind.PROTECT_SOURCE, state.name).evidence or {}
+    rule: int | None = made.get("rule") or made.get("theirs")
+    return rule
+
+
+def _seal(state: PlannedState, evidence: Evidence) -> list[Check]:
+    """The lock, and the rule where there is one: either of them keeps a stale checkout out."""
+    rule = _rule_of_run(state, evidence.run)
+    protection = _protection(state, rule, evidence) if rule else None
+    holder, ours = read_source_lock(evidence.source, state.name, evidence.run)
+    protected = protection is not None and protection.ok
+    if ours:
+        found = "sealed by this run"
+    elif protected:
+        found = f"the lock {_describe_holder(holder)}; the protection rule keeps everybody out"
+    else:
+        found = f"held by {holder.describe()}" if holder else "open: the seal was lifted"
+    lock = Check(name="source-sealed", subject=state.name, ok=ours or protected, found=found)
+    return [lock, protection] if protection else [lock]
+
+
+def _describe_holder(holder: LockInfo | None) -> str:
+    return f"is held by {holder.describe()}" if holder else "was lifted"
+
+
+def _protection(state: PlannedState, rule_id: int, evidence: Evidence) -> Check:
+    made = evidence.run.step(StepKind.PROTECT_SOURCE, state.name).evidence or {}
+    protection = evidence.source.read_protection(state.name)
+    rule = protection.rule
+    ok = False
+    if rule is None:
+        found = protection.reason or f"open: rule {rule_id} was removed"
+    elif rule.id != rule_id:
+        found = f"rule {rule_id} was replaced by rule {rule.id}: {rule.describe()}"
+    else:
+        ok = rule.is_as_made if made["rule"] else rule.keeps_everybody_out
+        found = f"rule {rule_id}{'' if ok else ' was changed'}: {rule.describe()}"
+    return Check(name="source-protected", subject=state.name, ok=ok, found=found)
+
+
+def _source_is_unprotected(state: PlannedState, evidence: Evidence) -> Check:
+    """After a rollback no rule of this run stands: not even one that could not be removed while the feature was off."""
+    made = evidence.run.step(StepKind.PROTECT_SOURCE, state.name).evidence or {}
+    protection = evidence.source.read_protection(state.name)
+    stands = protection.rule is not None and protection.rule.id == made.get("rule")
+    found = f"rule {made.get('rule')} of this run still stands" if stands else "no rule of this run"
+    ok = protection.known and not stands
+    return Check(name="source-unprotected", subject=state.name, ok=ok, found=protection.reason or found)
 
 
 def _source_document(state: PlannedState, evidence: Evidence) -> Check:

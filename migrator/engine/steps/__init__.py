@@ -10,6 +10,7 @@ from migrator.engine.steps.check_target import CheckTarget
 from migrator.engine.steps.cut_over_file import CutOverFile
 from migrator.engine.steps.lock_source import LockSource
 from migrator.engine.steps.lock_target import LockTarget
+from migrator.engine.steps.protect_source import ProtectSource
 from migrator.engine.steps.prove import Prove
 from migrator.engine.steps.publish import Publish
 from migrator.engine.steps.unlock_target import UnlockTarget
@@ -22,6 +23,7 @@ _STATE_STEPS: Mapping[StepKind, Callable[[PlannedState], Step]] = {
     StepKind.PUBLISH: Publish,
     StepKind.CHECK_TARGET: CheckTarget,
     StepKind.PROVE: Prove,
+    StepKind.PROTECT_SOURCE: ProtectSource,
     StepKind.UNLOCK_TARGET: UnlockTarget,
 }
 

@@ -19,6 +19,7 @@ from migrator.errors import ConfigurationError
 FORMAT = "migrator.config/1"
 FILE_NAME = "migrator.toml"
 DEFAULT_KEY = "{project_path}/{state}/terraform.tfstate"
+DEFAULT_RUN_PREFIX = ".migrator"
 KEY_FIELDS = ("project_path", "project_id", "stack", "environment", "state")
 
 
@@ -35,7 +36,9 @@ class SourceSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSettings:
-    """Where state will live. ``key`` is a template with the fields of ``KEY_FIELDS``."""
+    """Where state will live. ``key`` is a template with the fields of ``KEY_FIELDS``; ``run_prefix`` is where runs are
+    mirrored, "" for nowhere.
+    """
 
     endpoint: str
     bucket: str
@@ -48,6 +51,7 @@ class TargetSettings:
     ca_bundle: str | None = None
     profile: str | None = None
     style: Literal["inline", "partial"] = "inline"
+    run_prefix: str = DEFAULT_RUN_PREFIX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

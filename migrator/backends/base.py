@@ -216,6 +216,9 @@ class RunStore(Protocol):
     only ours: whoever makes a path of one checks it first.
     """
 
+    def where(self, name: str) -> str:
+        """Return the address of an object, for messages."""
+
     def list_names(self, prefix: str = "") -> Sequence[str]:
         """Return every name that begins with ``prefix``, sorted and whole, however many there are.
 

@@ -14,12 +14,15 @@ from pathlib import Path
 
 from migrator import __version__
 from migrator.backends.gitlab_http import GitLabSource
+from migrator.backends.lock_info import LockInfo
 from migrator.backends.s3 import S3Target
 from migrator.backends.s3_probe import TargetProbe, probe_target
+from migrator.backends.s3_run_store import S3RunStore
 from migrator.cli.invocation import Invocation, read_clock
+from migrator.engine.mirror import Mirror
+from migrator.engine.parallel import WORKERS
 from migrator.engine.ports import Ports
 from migrator.engine.proof import TofuProver
-from migrator.engine.run import WORKERS
 from migrator.engine.work_tree import LocalWorkTree
 from migrator.errors import ConfigurationError
 from migrator.inventory.tree import RepositoryTree
@@ -123,6 +126,25 @@ def build_ports(plan: Plan, run: RunDirectory, tree: RepositoryTree, secrets: Se
         who=who_am_i(),
         version=__version__,
     )
+
+
+def build_run_store(target: TargetSettings | PlannedTarget, secrets: Secrets) -> S3RunStore:
+    """Return where runs are mirrored."""
+    return S3RunStore(build_target(target, secrets).bucket, target.run_prefix)
+
+
+def build_mirror(plan: Plan, run: RunDirectory, secrets: Secrets) -> Mirror | None:
+    """Return the mirror of a run, None where the plan wants none."""
+    if not plan.target.run_prefix:
+        return None
+    info = LockInfo(
+        id=run.read_holder(new_id),
+        operation=f"migrator: run {run.run_id}",
+        who=who_am_i(),
+        version=__version__,
+        created=read_clock(),
+    )
+    return Mirror(build_run_store(plan.target, secrets), run, info)
 
 
 def build_prover(

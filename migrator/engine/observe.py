@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from migrator.backends.base import ListedState, Presence, StateSource, StateTarget
-from migrator.engine.run import WORKERS, run_in_parallel
+from migrator.engine.parallel import WORKERS, run_in_parallel
 from migrator.errors import InvalidStateError
 from migrator.plan.model import Finding, ObservedKey, ObservedState
 from migrator.state.snapshot import digest_of, read_snapshot

@@ -1,23 +1,18 @@
 """One run while it is being worked on: the open journal, what it says, and the doing of one step under its protection."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 from migrator.engine.events import Event, Listener, ignore_events
+from migrator.engine.mirror import Mirror
+from migrator.engine.parallel import WORKERS
 from migrator.engine.ports import Ports
 from migrator.engine.step import Done, Foreign, Step
-from migrator.errors import CredentialsRefusedError, ForeignObjectError, InternalError, InterruptedRunError
+from migrator.errors import BackendError, ForeignObjectError, InternalError, InterruptedRunError, MigratorError
 from migrator.journal.fold import RunView, StepState
 from migrator.journal.log import Log
 from migrator.journal.record import Body, Fact, RecordKind
-from migrator.plan.model import PlannedState
-
-WORKERS = 16
-SMALLEST_BUDGET = 32 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -31,6 +26,7 @@ class Run:
     log: Log
     view: RunView
     ports: Ports
+    mirror: Mirror | None = None
     listen: Listener = ignore_events
     interrupt: threading.Event = field(default_factory=threading.Event)
     workers: int = WORKERS
@@ -73,6 +69,7 @@ class Run:
             ]
         )
         self._begun.update((step.kind, step.unit) for step in fresh)
+        self.write_mirror()
 
     def begin_undo(self, steps: Iterable[Step]) -> None:
         """As ``begin``, for steps that are to be taken back; those that were never begun are left alone."""
@@ -90,6 +87,32 @@ class Run:
                 if view.intent is not None and view.undo_intent is None
             ]
         )
+        self.write_mirror()
+
+    def write_mirror(self) -> None:
+        """Mirror the run as far as it is. The way back is not held up by a mirror that cannot be written.
+
+        Raises: StoppedError when another machine went on with this run; on the way forward also BackendError.
+        """
+        if self.mirror is None:
+            return
+        try:
+            self.mirror.write()
+        except BackendError as error:
+            if not self.view.rolling_back:
+                raise
+            self.mirror = None
+            self.tell(Event(name="note", detail=f"the run is no longer mirrored: {error.message}"))
+
+    def end_mirror(self) -> None:
+        """Mirror how an attempt ended, as well as that can be done, and let other machines at the run."""
+        if self.mirror is None or not self.view.steps:
+            return
+        try:
+            self.mirror.write()
+        except (MigratorError, OSError) as error:
+            self.tell(Event(name="note", detail=f"the end of this command is not mirrored: {error}"))
+        self.mirror.release()
 
     def do(self, step: Step) -> None:
         """Bring one step that was begun to ``DONE``: skip it, settle it, or take it.
@@ -148,70 +171,3 @@ class Run:
         """
         if self.interrupt.is_set():
             raise InterruptedRunError("interrupted", now="the journal is durable", hint="migrator status")
-
-
-class ByteBudget:
-    """Bounds the documents held in memory at one time: many small ones in parallel, a huge one alone."""
-
-    def __init__(self, largest: int) -> None:
-        self._free = self._size = max(largest, SMALLEST_BUDGET)
-        self._condition = threading.Condition()
-
-    @contextmanager
-    def take(self, size: int) -> Iterator[None]:
-        """Hold ``size`` bytes of the budget, waiting until they are free."""
-        size = min(size, self._size)
-        with self._condition:
-            self._condition.wait_for(lambda: self._free >= size)
-            self._free -= size
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._free += size
-                self._condition.notify_all()
-
-
-def run_for_states(states: Sequence[PlannedState], work: Callable[[PlannedState], None], *, workers: int) -> None:
-    """Work on every state in parallel, within the memory that their documents may take together.
-
-    Raises: the first error, in the order of the states.
-    """
-    budget = ByteBudget(max((state.size for state in states), default=0))
-
-    def within_budget(state: PlannedState) -> None:
-        with budget.take(state.size):
-            work(state)
-
-    run_in_parallel([partial(within_budget, state) for state in states], workers=workers)
-
-
-def run_in_parallel(jobs: Sequence[Callable[[], None]], *, workers: int) -> None:
-    """Run every job; after the first error start no further one, let those that run end, and raise it.
-
-    Raises: the first error, in the order of the jobs.
-    """
-    failed = threading.Event()
-
-    def guarded(job: Callable[[], None]) -> None:
-        if failed.is_set():
-            return
-        try:
-            job()
-        except BaseException:
-            failed.set()
-            raise
-
-    with ThreadPoolExecutor(max_workers=max(1, min(workers, len(jobs)))) as pool:
-        futures = [pool.submit(guarded, job) for job in jobs]
-    raise_first(future.exception() for future in futures)
-
-
-def raise_first(errors: Iterable[BaseException | None]) -> None:
-    """Raise the first error there is.
-
-    A refusal of credentials comes last: alone it is definite, but beside a lost reply it would hide a doubt.
-    """
-    found = [error for error in errors if error is not None]
-    if found:
-        raise min(found, key=lambda error: isinstance(error, CredentialsRefusedError))

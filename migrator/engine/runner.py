@@ -2,9 +2,10 @@
 
 from migrator.engine.events import Event
 from migrator.engine.guard import check_before_first_effect, check_still_ours
+from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import FORWARD, REVERSIBLE_STAGE, Phase, StepKind
 from migrator.engine.rollback import PASSED_ON, give_locks_back
-from migrator.engine.run import Run, run_for_states
+from migrator.engine.run import Run
 from migrator.engine.step import Step
 from migrator.engine.steps import build_chains
 from migrator.errors import (
@@ -31,6 +32,13 @@ def migrate(plan: Plan, run: Run, *, until: Phase = Phase.MIGRATED) -> Phase:
     """
     if run.view.outcome in (Phase.MIGRATED, Phase.FINALIZED):
         return Phase(run.view.outcome)
+    if run.view.outcome in (Phase.ROLLED_BACK, "refused"):
+        raise RefusedError(
+            f"this run is over: it was {run.view.outcome}",
+            where=run.view.run_id,
+            now="this command did nothing",
+            hint="migrator plan",
+        )
     if run.view.rolling_back:
         raise RefusedError("this run is being rolled back", where=run.view.run_id, hint="migrator rollback")
     first_attempt = not run.view.steps

@@ -102,6 +102,12 @@ def read_repository_identity(root: Path) -> str | None:
     return min(roots.split()) if roots and roots.split() else None
 
 
+def is_shallow(root: Path) -> bool:
+    """Return whether this clone lacks the beginning of the history, and so the repository's identity."""
+    answer = _git(root, "rev-parse", "--is-shallow-repository")
+    return answer is not None and answer.strip() == "true"
+
+
 def _git(directory: Path, *arguments: str) -> str | None:
     # Optional locks off: reading must not write to the index.
     environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}

@@ -50,6 +50,12 @@ class BlobStore:
         except OSError:
             return False
 
+    def sizes(self) -> dict[str, int]:
+        """Return the size in bytes of every blob, by its name."""
+        if not self._directory.is_dir():
+            return {}
+        return {path.name: path.stat().st_size for path in sorted(self._directory.iterdir()) if "." not in path.name}
+
     def shred(self) -> int:
         """Overwrite and remove every blob; return how many. Copy-on-write disks may keep old blocks."""
         if not self._directory.is_dir():

@@ -26,6 +26,15 @@ def read_log(path: Path) -> tuple[Record, ...]:
     return _read(path)[0]
 
 
+def check_journal(data: bytes, *, where: str) -> None:
+    """Check that ``data`` is a journal of whole records, as another machine left it.
+
+    Raises: JournalError.
+    """
+    if _parse(data, where)[2] != len(data):
+        raise _damaged("the journal's last line is cut off", where, data.count(b"\n") + 1)
+
+
 def _read(path: Path) -> tuple[tuple[Record, ...], str, int]:
     """Return the records, the last hash, and the length in bytes of what is whole."""
     try:
@@ -34,6 +43,10 @@ def _read(path: Path) -> tuple[tuple[Record, ...], str, int]:
         return (), GENESIS, 0
     except OSError as error:
         raise JournalError(f"the journal cannot be read: {error.strerror}", where=str(path)) from None
+    return _parse(data, str(path))
+
+
+def _parse(data: bytes, where: str) -> tuple[tuple[Record, ...], str, int]:
     *lines, tail = data.split(b"\n")
     records: list[Record] = []
     previous = GENESIS
@@ -41,11 +54,11 @@ def _read(path: Path) -> tuple[tuple[Record, ...], str, int]:
         try:
             record, previous = decode_record(line, previous, number)
         except JournalError as error:
-            raise _damaged(error.message, path, number) from None
+            raise _damaged(error.message, where, number) from None
         records.append(record)
     if _is_whole(tail[:-1], previous, len(lines) + 1):
         # Dropping it would forget an effect: a write that was cut short cannot leave a byte behind its record.
-        raise _damaged("the end of the journal's last line is damaged", path, len(lines) + 1)
+        raise _damaged("the end of the journal's last line is damaged", where, len(lines) + 1)
     return tuple(records), previous, len(data) - len(tail)
 
 
@@ -57,10 +70,10 @@ def _is_whole(line: bytes, previous: str, number: int) -> bool:
     return True
 
 
-def _damaged(message: str, path: Path, number: int) -> JournalError:
+def _damaged(message: str, where: str, number: int) -> JournalError:
     return JournalError(
         message,
-        where=f"{path}:{number}",
+        where=f"{where}:{number}",
         now="nothing was touched; what the backends hold is unchanged",
         hint="restore the file from a backup; the blobs beside it still hold every captured document",
     )

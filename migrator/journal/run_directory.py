@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from migrator.errors import ConfigurationError, RefusedError, UsageError
+from migrator.errors import ConfigurationError, JournalError, JournalWriteError, RefusedError, UsageError
 from migrator.journal.blobs import BlobStore
 from migrator.journal.durable import PRIVATE_FILE, make_private_directory, write_durably
 from migrator.journal.fold import RunView, fold
@@ -46,12 +46,64 @@ class RunDirectory:
                 hint="name another run; migrator status shows the latest",
             ) from None
 
+    @property
+    def _journal(self) -> Path:
+        return self.path / "journal.jsonl"
+
+    def read_journal(self, start: int = 0) -> bytes:
+        """Return the bytes of the journal from offset ``start`` on; an absent one is empty.
+
+        Raises: JournalError.
+        """
+        try:
+            with self._journal.open("rb") as stream:
+                stream.seek(start)
+                return stream.read()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise JournalError(f"the journal cannot be read: {error.strerror}", where=str(self._journal)) from None
+
+    def write_journal(self, data: bytes) -> None:
+        """Put a journal that another machine wrote in place, durably. No log may be open.
+
+        Raises: JournalWriteError.
+        """
+        try:
+            write_durably(self._journal, data)
+        except OSError as error:
+            raise JournalWriteError(f"the journal cannot be written: {error.strerror}", where=str(self.path)) from None
+
+    def set_journal_aside(self) -> None:
+        """Keep the journal under another name: another machine went on from an earlier record of it.
+
+        Raises: JournalWriteError.
+        """
+        taken = len(list(self.path.glob("journal.superseded-*.jsonl")))
+        try:
+            write_durably(self.path / f"journal.superseded-{taken + 1}.jsonl", self.read_journal())
+        except OSError as error:
+            raise JournalWriteError(f"the journal cannot be kept: {error.strerror}", where=str(self.path)) from None
+
+    def read_holder(self, new_id: Callable[[], str]) -> str:
+        """Return the ID under which this run directory holds the run against other machines; made once, durably.
+
+        Raises: JournalWriteError.
+        """
+        path = self.path / "holder"
+        try:
+            if not path.exists():
+                write_durably(path, new_id().encode() + b"\n")
+            return path.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            raise JournalWriteError("the run directory cannot be written", where=str(path)) from None
+
     def read_view(self) -> RunView:
         """Return what the journal says.
 
         Raises: JournalError.
         """
-        return fold(read_log(self.path / "journal.jsonl"))
+        return fold(read_log(self._journal))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -64,7 +116,7 @@ class RunDirectory:
 
     def open_log(self, clock: Callable[[], str]) -> Log:
         """Open the journal for writing; hold ``locked()`` meanwhile."""
-        return Log(self.path / "journal.jsonl", clock)
+        return Log(self._journal, clock)
 
     def make_scratch(self) -> Path:
         """Return a private directory for temporary files that may hold secrets, below the run."""

@@ -121,6 +121,7 @@ def _plan_target(settings: Settings) -> PlannedTarget:
         session_token_env=target.session_token_env,
         ca_bundle=target.ca_bundle,
         profile=target.profile,
+        run_prefix=target.run_prefix.strip("/"),
     )
 
 

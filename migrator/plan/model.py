@@ -46,6 +46,7 @@ class PlannedTarget:
     session_token_env: str | None = None
     ca_bundle: str | None = None
     profile: str | None = None
+    run_prefix: str = ""  # where the run is mirrored; "" in plans that know nothing of it, and where it was turned off
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

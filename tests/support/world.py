@@ -11,6 +11,7 @@ process does), and shows the truth of all sides. Only the proof by plan is a dou
 
 import itertools
 import json
+import shutil
 import stat
 import urllib.request
 import uuid
@@ -25,7 +26,9 @@ from migrator.backends.gitlab_http import GitLabSource
 from migrator.backends.lock_info import LockInfo
 from migrator.backends.retry import RetryPolicy
 from migrator.backends.s3 import S3Target
+from migrator.backends.s3_run_store import S3RunStore
 from migrator.engine.finalize import check_may_finalize, finalize
+from migrator.engine.mirror import Mirror, fetch_run, list_runs
 from migrator.engine.phases import Phase
 from migrator.engine.ports import Ports
 from migrator.engine.rollback import rollback
@@ -130,11 +133,39 @@ class World:
             self.home.create_run(f"run-{self.runs}", encode_plan(self.plan))
         return self.home.find_run(None)
 
-    def open(self, prepare: Callable[[Run], None] = lambda run: None, *, workers: int = 4) -> Run:
+    def mirror(self, directory: RunDirectory) -> Mirror | None:
+        if not self.plan.target.run_prefix:
+            return None
+        info = LockInfo(
+            id=directory.read_holder(lambda: str(uuid.uuid4())), who="me@here", created="2026-01-02T03:04:05Z"
+        )
+        return Mirror(self.run_store, directory, info)
+
+    @property
+    def run_store(self) -> S3RunStore:
+        return S3RunStore(self.target.bucket, self.plan.target.run_prefix)
+
+    def clone(self) -> "World":
+        """Another machine: a fresh clone with the files as they are here now, and no run directory."""
+        root = self.root.with_name(f"{self.root.name}-clone")
+        shutil.copytree(self.root, root, ignore=shutil.ignore_patterns(".migrator"))
+        return replace(self, root=root)
+
+    def fetch(self) -> RunDirectory:
+        """Bring the latest mirrored run here."""
+        return fetch_run(self.run_store, list_runs(self.run_store)[-1], self.home)
+
+    def open(
+        self, prepare: Callable[[Run], None] = lambda run: None, *, workers: int = 4, take_over: bool = False
+    ) -> Run:
         """Open the run as a process would: from what is on the disk. ``prepare`` may put something around its parts."""
         directory = self.directory()
+        mirror = self.mirror(directory)
+        if mirror and directory.read_view().steps:
+            mirror.hold(take_over=take_over)
+            mirror.synchronise()
         log = directory.open_log(lambda: "2026-01-02T03:04:05Z")
-        run = Run(log=log, view=fold(log.records), ports=self.ports(directory), workers=workers)
+        run = Run(log=log, view=fold(log.records), ports=self.ports(directory), mirror=mirror, workers=workers)
         prepare(run)
         if not run.view.run_id:
             run.record(RecordKind.RUN, {"run": directory.run_id, "plan": digest_of_plan(self.plan)})
@@ -145,6 +176,7 @@ class World:
         try:
             return migrate(self.plan, run, until=until)
         finally:
+            run.end_mirror()
             run.log.close()
 
     def rollback(self, **opening: Any) -> tuple[Any, ...]:
@@ -152,6 +184,7 @@ class World:
         try:
             return rollback(self.plan, run)
         finally:
+            run.end_mirror()
             run.log.close()
 
     def finalize(self, confirm: str = BUCKET, **opening: Any) -> None:
@@ -160,6 +193,7 @@ class World:
             check_may_finalize(self.plan, run, confirm=confirm)
             finalize(self.plan, run, self.verify())
         finally:
+            run.end_mirror()
             run.log.close()
 
     def verify(self) -> list[Check]:
@@ -370,6 +404,7 @@ def build_plan(
             style="inline",
             access_key_env="A",
             secret_key_env="B",
+            run_prefix="mirror-" + prefix.strip("/"),
         ),
         tofu="tofu",
         proof="required",

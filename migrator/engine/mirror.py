@@ -1,0 +1,234 @@
+"""The mirror of a run in the target's bucket, so that another machine can take the run back.
+
+Below ``runs/<run id>/``: ``plan.json``; ``journal/<number of its first record>.jsonl``, the journal in pieces;
+``blobs/<sha256>``; ``lock``, which names who works on the run.
+
+Invariants: ``Run.begin`` mirrors the intents of a stage before the first of its effects, so the mirror knows of every
+effect that may have taken place; blobs are there before the piece that needs them; nothing is overwritten, and pieces
+are numbered by records, so that of two machines that go on from one record only one can. What stands in the bucket was
+perhaps written by somebody else: names, digests and the chain of the journal are checked before anything is believed.
+Not here: which run to take (``cli``), and encryption at rest (the bucket's own business).
+"""
+
+import re
+from functools import partial
+from hashlib import sha256
+
+from migrator.backends.base import Created, RunStore
+from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
+from migrator.engine.parallel import run_in_parallel, run_within_memory
+from migrator.errors import BackendError, ForeignLockError, JournalError, RefusedError, StoppedError
+from migrator.journal.log import check_journal
+from migrator.journal.run_directory import Home, RunDirectory
+
+_RUNS = "runs/"
+_RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_ATTEMPTS = 3
+
+
+def list_runs(store: RunStore) -> list[str]:
+    """Return the ids of every mirrored run, oldest first.
+
+    Raises: BackendError.
+    """
+    found = {name.split("/")[1] for name in store.list_names(_RUNS) if name.endswith("/plan.json")}
+    return sorted(run for run in found if _RUN_ID.fullmatch(run))
+
+
+def read_mirrored_plan(store: RunStore, run_id: str) -> bytes:
+    """Return the plan of a mirrored run.
+
+    Raises: BackendError, JournalError when it is gone.
+    """
+    data = store.read(f"{_RUNS}{run_id}/plan.json")
+    if data is None:
+        raise JournalError("the mirrored run has no plan", where=store.where(f"{_RUNS}{run_id}/plan.json"))
+    return data
+
+
+def fetch_run(store: RunStore, run_id: str, home: Home) -> RunDirectory:
+    """Make the run directory of a run that another machine began, and return it.
+
+    Raises: BackendError, JournalError when what stands in the bucket is damaged.
+    """
+    plan = read_mirrored_plan(store, run_id)
+    journal = _read_pieces(store, f"{_RUNS}{run_id}/")
+    directory = home.create_run(run_id, plan)
+    _fetch_blobs(store, f"{_RUNS}{run_id}/", directory)
+    directory.write_journal(journal)
+    return directory
+
+
+class Mirror:
+    """The mirror of one run. ``info`` names us in the run's lock; its ID is that of the run directory.
+
+    One thread uses it at a time. Hold the run directory meanwhile.
+    """
+
+    def __init__(self, store: RunStore, directory: RunDirectory, info: LockInfo) -> None:
+        self._store = store
+        self._directory = directory
+        self._info = info
+        self._stem = f"{_RUNS}{directory.run_id}/"
+        self._lock: bytes | None = None
+        self._length = 0  # bytes of the journal that are mirrored
+        self._records = 0
+        self._blobs: set[str] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where the mirror is, for people."""
+        return self._store.where(self._stem)
+
+    def hold(self, *, take_over: bool = False) -> None:
+        """Hold the run against other machines. A lock that this run directory left when it was killed is ours.
+
+        ``take_over`` replaces the lock of another machine, whose process is dead: only a person can know that.
+
+        Raises: ForeignLockError that names the holder, BackendError.
+        """
+        data = encode_lock_info(self._info)
+        holder: LockInfo | None = None
+        for _ in range(_ATTEMPTS):
+            if self._store.create(self._stem + "lock", data) is not Created.EXISTS_OTHER:
+                self._lock = data
+                return
+            found = self._store.read(self._stem + "lock")
+            holder = decode_lock_info(found or b"")
+            if found is not None and holder is not None and holder.id == self._info.id:
+                self._lock = found
+                return
+            if found is not None and not take_over:
+                break
+            if found is not None:
+                self._store.remove(self._stem + "lock", sha256=sha256(found).hexdigest())
+        described = holder.describe() if holder else "somebody"
+        raise ForeignLockError(
+            f"this run is worked on from another place by {described}",
+            where=self._store.where(self._stem + "lock"),
+            now="this command did nothing",
+            hint="wait until it ends; only if that process is dead for certain: migrator rollback --take-over",
+        )
+
+    def synchronise(self) -> bool:
+        """Bring what another machine did since into the run directory; return whether there was anything.
+
+        Whatever this machine wrote after the last mirrored record is set aside then: every effect was mirrored as an
+        intent before, and who went on has settled it by looking. Call it before the journal is opened, under ``hold``.
+
+        Raises: BackendError, JournalError.
+        """
+        remote = _read_pieces(self._store, self._stem)
+        local = self._directory.read_journal()
+        adopted = not local.startswith(remote)
+        if adopted:
+            if not remote.startswith(local):
+                self._directory.set_journal_aside()
+            _fetch_blobs(self._store, self._stem, self._directory)
+            self._directory.write_journal(remote)
+        self._length = len(remote)
+        self._records = remote.count(b"\n")
+        return adopted
+
+    def write(self) -> None:
+        """Mirror what the run directory has and the bucket has not, and return when it is there.
+
+        Raises: BackendError; StoppedError when another machine went on with this run.
+        """
+        if self._lock is None:
+            self.hold()
+        piece = self._directory.read_journal(self._length)
+        if not piece:
+            return
+        if not self._records:
+            self._create("plan.json", self._directory.read_plan_bytes())
+        self._write_blobs()
+        self._create(f"journal/{self._records + 1:08}.jsonl", piece)
+        self._length += len(piece)
+        self._records += piece.count(b"\n")
+
+    def release(self) -> None:
+        """Give the run's lock back. A lock that cannot be given back stays ours: it names this run directory."""
+        if self._lock is None:
+            return
+        try:
+            self._store.remove(self._stem + "lock", sha256=sha256(self._lock).hexdigest())
+        except (BackendError, RefusedError):
+            pass
+        self._lock = None
+
+    def shred(self) -> int:
+        """Remove every mirrored blob and return how many. Versions of a versioned bucket stay.
+
+        Raises: BackendError, ForeignObjectError.
+        """
+        digests = _list_blobs(self._store, self._stem)
+        run_in_parallel([partial(self._remove_blob, digest) for digest in digests])
+        return len(digests)
+
+    def _remove_blob(self, digest: str) -> None:
+        self._store.remove(f"{self._stem}blobs/{digest}", sha256=digest)
+
+    def _write_blobs(self) -> None:
+        if self._blobs is None:
+            self._blobs = set(_list_blobs(self._store, self._stem)) if self._records else set()
+        missing = [(name, size) for name, size in self._directory.blobs.sizes().items() if name not in self._blobs]
+        run_within_memory(missing, self._write_blob)
+        self._blobs.update(name for name, _ in missing)
+
+    def _write_blob(self, digest: str) -> None:
+        self._create(f"blobs/{digest}", self._directory.blobs.read(digest))
+
+    def _create(self, name: str, data: bytes) -> None:
+        if self._store.create(self._stem + name, data) is Created.EXISTS_OTHER:
+            raise StoppedError(
+                "another machine went on with this run, or somebody wrote where it is mirrored",
+                where=self._store.where(self._stem + name),
+                now="nothing was attempted that is not mirrored; this command stopped",
+                hint="migrator rollback, which first brings here what was done there",
+            )
+
+
+def _read_pieces(store: RunStore, stem: str) -> bytes:
+    """Return the journal of a run, put together and checked; an absent one is empty.
+
+    Raises: BackendError, JournalError.
+    """
+    journal, records = b"", 0
+    for name in store.list_names(f"{stem}journal/"):
+        expected = f"{stem}journal/{records + 1:08}.jsonl"
+        piece = store.read(name) if name == expected else None
+        if piece is None:
+            raise JournalError(
+                "a piece of the mirrored journal is missing, or does not belong to it",
+                where=store.where(expected),
+                now="nothing was touched",
+                hint="restore the object from a version of the bucket, or work from the machine that holds the run",
+            )
+        journal += piece
+        records += piece.count(b"\n")
+    check_journal(journal, where=store.where(f"{stem}journal/"))
+    return journal
+
+
+def _list_blobs(store: RunStore, stem: str) -> list[str]:
+    names = [name.removeprefix(f"{stem}blobs/") for name in store.list_names(f"{stem}blobs/")]
+    return [name for name in names if _DIGEST.fullmatch(name)]
+
+
+def _fetch_blobs(store: RunStore, stem: str, directory: RunDirectory) -> None:
+    missing = [digest for digest in _list_blobs(store, stem) if not directory.blobs.has(digest)]
+
+    def fetch(digest: str) -> None:
+        data = store.read(f"{stem}blobs/{digest}")
+        if data is None or sha256(data).hexdigest() != digest:
+            raise JournalError(
+                f"the mirrored blob {digest[:12]} is damaged or gone",
+                where=store.where(f"{stem}blobs/{digest}"),
+                now="nothing was touched",
+                hint="restore the object from a version of the bucket, or work from the machine that holds the run",
+            )
+        directory.blobs.write(data)
+
+    run_in_parallel([partial(fetch, digest) for digest in missing])

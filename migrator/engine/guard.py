@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from migrator.backends.base import Head, ListedState, Presence, StateSource
 from migrator.backends.lock_info import LockInfo
+from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import StepKind
-from migrator.engine.run import Run, run_for_states
+from migrator.engine.run import Run
 from migrator.engine.steps.unlock_target import held_target_lock
 from migrator.errors import ForeignLockError, RefusedError, StalePlanError
 from migrator.journal.fold import RunView, StepState

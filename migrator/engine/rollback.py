@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from migrator.backends.base import Head, Presence
 from migrator.engine.events import Event
 from migrator.engine.guard import digest_of_head, read_source_lock
+from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import Phase, StepKind
-from migrator.engine.run import Run, run_for_states
+from migrator.engine.run import Run
 from migrator.engine.step import Step
 from migrator.engine.steps import CaptureTarget, CarryBack, build_chains, build_state_step
 from migrator.engine.steps.finalize import Finalize

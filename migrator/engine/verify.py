@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from migrator.backends.base import Head, Presence, StateSource, StateTarget
 from migrator.backends.lock_info import LockInfo
 from migrator.engine.guard import digest_of_head, read_source_lock
-from migrator.engine.run import WORKERS, run_for_states
+from migrator.engine.parallel import WORKERS, run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.ports import WorkTree
 from migrator.errors import InvalidStateError

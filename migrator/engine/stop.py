@@ -1,0 +1,34 @@
+"""What an operator is told when a command stops, and what the journal keeps of it.
+
+Invariant: whatever stopped a command, its ``hint`` names a command to type next.
+"""
+
+from migrator.engine.run import Run
+from migrator.engine.status import RunStatus
+from migrator.errors import InterruptedRunError, JournalError, MigratorError, StoppedError
+from migrator.journal.record import RecordKind
+
+_AGAIN = " again"
+
+
+def complete_stop(error: MigratorError, status: RunStatus) -> None:
+    """Complete an error: what stops part-way says how far the run is, and every hint ends in a command."""
+    error.where = error.where or f"run {status.run}"
+    part_way = error.exit_code in (StoppedError.exit_code, InterruptedRunError.exit_code)
+    if part_way:
+        reached = f"phase {status.phase}, {status.files_cut_over} of {status.files_total} files cut over"
+        reached += "; the journal is intact"
+        if isinstance(error, InterruptedRunError):
+            error.now, error.hint = reached, None
+        error.now = error.now or reached
+    if "migrator" in (error.hint or "") or (not part_way and _AGAIN in (error.hint or "")):
+        return
+    following = status.next_command if part_way or not error.hint else "run the command again"
+    error.hint = f"{error.hint}; then: {following}" if error.hint else following
+
+
+def record_stop(run: Run, error: MigratorError) -> None:
+    """Keep in the journal why this attempt ended, unless the journal itself is what failed or the run is over."""
+    if isinstance(error, JournalError) or run.view.outcome is not None:
+        return
+    run.record(RecordKind.STOPPED, {"exit_code": error.exit_code, "message": error.message})

@@ -5,6 +5,7 @@ import subprocess
 from pathlib import Path
 
 import typer
+from rich.markup import escape
 
 from migrator.cli.invocation import Invocation
 from migrator.errors import ConfigurationError, RefusedError
@@ -36,7 +37,7 @@ def init(context: typer.Context) -> None:
             hint="make the directory writable, or name another file with --config",
         ) from None
     shown = path.resolve().relative_to(root).as_posix() if path.resolve().is_relative_to(root) else path.as_posix()
-    invocation.output.say(f"written to {shown}\nnext: fill in source and target, then: migrator probe")
+    invocation.output.say(f"written to {escape(str(shown))}\nnext: fill in source and target, then: migrator probe")
     invocation.output.document({"format": "migrator.init/1", "path": shown})
 
 

@@ -12,6 +12,7 @@ from migrator.inventory.codec import build_document
 from migrator.inventory.discover import discover_inventory
 from migrator.inventory.formats import format_codequality, format_markdown, format_sarif
 from migrator.inventory.model import Inventory
+from migrator.report.visible import make_visible, make_visible_json
 
 
 def inventory(
@@ -48,11 +49,11 @@ def show(found: Inventory, invocation: Invocation, format: str) -> None:
         case "json":
             invocation.output.document(build_document(found)) if invocation.output.json else _write_json(found)
         case "markdown":
-            sys.stdout.write(format_markdown(found))
+            sys.stdout.write(make_visible(format_markdown(found)))
         case "sarif":
-            sys.stdout.write(format_sarif(found, version=__version__))
+            sys.stdout.write(make_visible_json(format_sarif(found, version=__version__)))
         case "codequality":
-            sys.stdout.write(format_codequality(found))
+            sys.stdout.write(make_visible_json(format_codequality(found)))
         case _:
             from migrator.report.inventory import build_inventory_report
 
@@ -63,4 +64,4 @@ def show(found: Inventory, invocation: Invocation, format: str) -> None:
 def _write_json(found: Inventory) -> None:
     from migrator.inventory.codec import encode_inventory
 
-    sys.stdout.write(encode_inventory(found).decode())
+    sys.stdout.write(make_visible_json(encode_inventory(found).decode()))

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+from rich.markup import escape
 
 from migrator import __version__
 from migrator.cli.invocation import Invocation, read_clock
@@ -172,7 +173,7 @@ def _work(working: Working, until: Phase) -> Phase:
             }
             run.record(RecordKind.RUN, begin)
         resumed = " (resumed)" if run.view.steps else ""
-        output.say(f"run {working.directory.run_id}{resumed}")
+        output.say(f"run {escape(working.directory.run_id)}{resumed}")
         # An earlier attempt may have stopped because of a file that has been corrected since.
         working.remove_proof_copies()
         try:
@@ -190,7 +191,7 @@ def _show_end(working: Working, reached: Phase) -> None:
     left = build_count(len(working.plan.reports), "place")
     if reached is Phase.MIGRATED:
         output.show(
-            f"\n[bold]migrated[/bold]: {states} at s3://{working.plan.target.bucket}, {files} cut over; "
+            f"\n[bold]migrated[/bold]: {states} at s3://{escape(working.plan.target.bucket)}, {files} cut over; "
             "the source is sealed",
             *(
                 [f"{left} of the plan for a person to decide: migrator inventory lists what is left"]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
+from rich.markup import escape
 
 from migrator import __version__
 from migrator.cli.invocation import Invocation, read_clock
@@ -67,7 +68,10 @@ def plan(
         )
     shown = path.relative_to(invocation.root) if path.is_relative_to(invocation.root) else path
     if made.states or made.files:
-        output.say(f"\nwritten to {shown}\nnext: migrator migrate" + ("" if out is None else f" {out}"))
+        output.say(
+            f"\nwritten to {escape(str(shown))}\nnext: migrator migrate"
+            + ("" if out is None else f" {escape(str(out))}")
+        )
     else:
         output.say("\nnothing to migrate: no state moves and no file changes")
 

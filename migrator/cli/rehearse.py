@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from migrator.backends.base import StateSource, StateTarget
 from migrator.cli.invocation import Invocation
@@ -53,7 +54,7 @@ def rehearse(
         keep=keep,
         tofu=find_any_tofu(invocation.environment),
     )
-    output.say(f"rehearsing the migration of {request.root} on a copy\n")
+    output.say(f"rehearsing the migration of {escape(str(request.root))} on a copy\n")
     with stop_on_termination():
         rehearsal = play(request, build_connect(), Checklist(output))
     output.show(*build_summary(rehearsal))

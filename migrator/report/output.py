@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from migrator.errors import MigratorError
+from migrator.report.visible import make_line, make_visible_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -63,7 +64,7 @@ class Output:
         if self.json:
             self.documented = True
             data = msgspec.json.format(msgspec.json.encode(document), indent=2)
-            sys.stdout.write(data.decode() + "\n")
+            sys.stdout.write(make_visible_json(data.decode()) + "\n")
             sys.stdout.flush()
 
     def error(self, error: MigratorError) -> int:
@@ -79,8 +80,8 @@ class Output:
                     "format": "migrator.error/1",
                     "exit_code": error.exit_code,
                     "error": type(error).__name__,
-                    "message": error.message,
-                    "where": error.where,
+                    "message": make_line(error.message),
+                    "where": error.where and make_line(error.where),
                     "now": describe_now(error),
                     "next": describe_next(error),
                 }
@@ -89,11 +90,11 @@ class Output:
 
     def console(self, stream: Any) -> "Console":
         """Return a console on ``stream``; without a terminal the width is $COLUMNS or fixed: output can be compared."""
-        from rich.console import Console
+        from migrator.report.safe_console import SafeConsole
 
         terminal = stream.isatty()
         columns = os.environ.get("COLUMNS", "")
-        return Console(
+        return SafeConsole(
             file=stream,
             color_system=None if self.colourless else "auto",
             width=None if terminal else int(columns) if columns.isdecimal() else WIDTH_WITHOUT_TERMINAL,
@@ -120,4 +121,7 @@ def build_error_lines(error: MigratorError) -> list[str]:
         ("now", describe_now(error)),
         ("next", describe_next(error)),
     )
-    return [f"error: {error.message}", *(f"  {label + ':':<7}{text}" for label, text in labelled if text)]
+    return [
+        make_line(f"error: {error.message}"),
+        *(make_line(f"  {label + ':':<7}{text}") for label, text in labelled if text),
+    ]

@@ -165,7 +165,7 @@ class Home:
     def runs(self) -> list[RunDirectory]:
         """Return every run, oldest first."""
         runs = self.path / "runs"
-        return [RunDirectory(path) for path in sorted(runs.iterdir()) if path.is_dir()] if runs.is_dir() else []
+        return [RunDirectory(path) for path in sorted(runs.iterdir()) if _is_run(path)] if runs.is_dir() else []
 
     def find_run(self, name: str | None) -> RunDirectory:
         """Return the run with this id or directory; the latest without a name.
@@ -213,6 +213,11 @@ class Home:
         self.prepare()
         with hold_lock(self.path / "lock", "this repository"):
             yield
+
+
+def _is_run(path: Path) -> bool:
+    """A directory without plan and journal never was a run: making it was cut short, before anything else was done."""
+    return path.is_dir() and any((path / name).exists() for name in ("plan.json", "journal.jsonl"))
 
 
 @contextmanager

@@ -46,6 +46,15 @@ def test_looking_creates_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_whose_making_was_cut_short_is_none(tmp_path):
+    home = Home(tmp_path)
+    (home.create_run("run-1", b"{}").path / "plan.json").rename(tmp_path / "elsewhere")
+    assert home.runs() == []
+    whole = home.create_run("run-2", b"{}")
+    (home.path / "runs" / "run-3").mkdir()
+    assert home.find_run(None) == whole
+
+
 @pytest.mark.parametrize("link", [".migrator", ".migrator/runs", ".migrator/lock"])
 def test_a_link_planted_in_the_repository_is_not_followed(tmp_path, link):
     repository, outside = tmp_path / "repository", tmp_path / "outside"

@@ -122,7 +122,9 @@ class MotoTarget(_Objects):
         from moto.core import DEFAULT_ACCOUNT_ID
         from moto.s3.models import s3_backends
 
-        self._keys: Any = s3_backends[DEFAULT_ACCOUNT_ID]["aws"].buckets[bucket].keys
+        self._bucket = bucket
+        self._backend: Any = s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        self._keys: Any = self._backend.buckets[bucket].keys
 
     def read(self, key: str) -> bytes | None:
         found = self._keys.get(key)
@@ -130,6 +132,14 @@ class MotoTarget(_Objects):
 
     def list_keys(self, prefix: str) -> list[str]:
         return sorted(key for key in list(self._keys) if key.startswith(prefix) and self.read(key) is not None)
+
+    def become(self, objects: Mapping[str, bytes]) -> None:
+        """Hold these objects and no others."""
+        for key in self.list_keys(""):
+            if objects.get(key) != self.read(key):
+                self._backend.delete_object(self._bucket, key)
+        for key in objects.keys() - set(self.list_keys("")):
+            self._backend.put_object(self._bucket, key, objects[key])
 
 
 class ClientTarget(_Objects):

@@ -14,8 +14,9 @@ from typing import Self
 
 import pytest
 
-from tests.acceptance.minio_process import MinioProcess
 from tests.support.estate_lab import Lab, read_sample_states
+from tests.support.programs import require_program
+from tests.support.s3_servers import start_minio
 
 CANARY = "kanarienvogel7f3a"
 TOKEN = f"glpat-{CANARY}-token"
@@ -69,8 +70,10 @@ class CommandLines:
 
 @pytest.fixture
 def lab(tmp_path: Path, make_lab: Callable[..., Lab]) -> Iterator[Lab]:
-    minio = MinioProcess(tmp_path / "minio", access_key=ACCESS_KEY, secret_key=SECRET_KEY)
-    yield make_lab(minio.server, states=plant(read_sample_states()), token=TOKEN)
+    minio = start_minio(
+        require_program("minio"), tmp_path / "minio" / "disk", access_key=ACCESS_KEY, secret_key=SECRET_KEY
+    )
+    yield make_lab(minio, states=plant(read_sample_states()), token=TOKEN)
     minio.stop()
 
 

@@ -62,7 +62,7 @@ class GitLab:
     def __init__(self, directory: Path, states: Mapping[str, Sequence[bytes]], *, token: str) -> None:
         self.token = token
         configuration = directory / "gitlab.json"
-        configuration.write_text(json.dumps(_build_gitlab(states, token)))
+        configuration.write_text(json.dumps(build_gitlab(states, token)))
         self._process = subprocess.Popen(
             [sys.executable, "-m", "migrator.standin", "--config", str(configuration), "--port", "0"],
             cwd=CHECKOUT,
@@ -101,7 +101,7 @@ class GitLab:
             return answer.read()
 
 
-def _build_gitlab(states: Mapping[str, Sequence[bytes]], token: str) -> dict[str, Any]:
+def build_gitlab(states: Mapping[str, Sequence[bytes]], token: str) -> dict[str, Any]:
     person = {"value": token, "kind": "pat", "user": "maint", "scopes": ["api"], "roles": {"84": "maintainer"}}
     return {
         "format": "gitlab-standin/1",
@@ -139,6 +139,7 @@ class Lab:
         build: Callable[[Path], None] = assemble_sample_estate,
         token: str = TOKEN,
         variables: Mapping[str, str] | None = None,
+        gitlab: Callable[..., GitLab] = GitLab,
     ) -> None:
         self.directory = directory
         self.repository = directory / "infra"
@@ -151,7 +152,7 @@ class Lab:
         for name in ("home", "tmp"):
             (directory / name).mkdir(parents=True)
         server.create_bucket(self.bucket)
-        self.gitlab = GitLab(directory, self.states, token=token)
+        self.gitlab = gitlab(directory, self.states, token=token)
         build(self.repository)
         path = self.repository / "migrator.toml"
         sample = (sample_root() / "fixtures" / "estate.toml").read_text()

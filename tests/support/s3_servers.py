@@ -29,13 +29,18 @@ _START_SECONDS = 60
 _STOP_SECONDS = 15
 
 
+def _refuse_to_die() -> None:
+    raise NotImplementedError("this server is a part of our own process")
+
+
 @dataclass(frozen=True, kw_only=True)
 class S3Server:
-    """A running server. ``stop()`` may be called twice."""
+    """A running server. ``stop()`` may be called twice; ``kill()`` is SIGKILL: nothing is flushed, nothing is closed."""
 
     name: str
     endpoint: str
     stop: Callable[[], None]
+    kill: Callable[[], None] = _refuse_to_die
     access_key: str = ACCESS_KEY
     secret_key: str = SECRET_KEY
     region: str = REGION
@@ -60,20 +65,24 @@ class S3Server:
 
     def create_bucket(self, name: str, *, versioning: bool = False) -> None:
         """Create it, waiting for a server that is healthy before it can write (RustFS answers 503 for a moment)."""
-        from botocore.exceptions import ClientError
-
         client = self.client()
-        end = time.monotonic() + _START_SECONDS
-        while True:
-            try:
-                client.create_bucket(Bucket=name)
-                break
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] != 503 or time.monotonic() > end:
-                    raise
-                time.sleep(0.1)
+        _repeat_while_unavailable(lambda: client.create_bucket(Bucket=name))
         if versioning:
             client.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+
+
+def _repeat_while_unavailable(call: Callable[[], object]) -> None:
+    from botocore.exceptions import ClientError
+
+    end = time.monotonic() + _START_SECONDS
+    while True:
+        try:
+            call()
+            return
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 503 or time.monotonic() > end:
+                raise
+            time.sleep(0.1)
 
 
 def find_program(name: str) -> Path | None:
@@ -102,8 +111,15 @@ def start_moto() -> S3Server:
     return S3Server(name="moto", endpoint=f"http://{host}:{port}", stop=stop)
 
 
-def start_minio(program: Path, directory: Path) -> S3Server:
-    port, console = free_port(), free_port()
+def start_minio(
+    program: Path,
+    directory: Path,
+    *,
+    port: int | None = None,
+    access_key: str = ACCESS_KEY,
+    secret_key: str = SECRET_KEY,
+) -> S3Server:
+    port, console = port or free_port(), free_port()
     return _start(
         "minio",
         [
@@ -111,15 +127,16 @@ def start_minio(program: Path, directory: Path) -> S3Server:
             *("server", directory, "--quiet"),
             *("--address", f"127.0.0.1:{port}", "--console-address", f"127.0.0.1:{console}"),
         ],
-        environment={"MINIO_ROOT_USER": ACCESS_KEY, "MINIO_ROOT_PASSWORD": SECRET_KEY, "MINIO_BROWSER": "off"},
+        environment={"MINIO_ROOT_USER": access_key, "MINIO_ROOT_PASSWORD": secret_key, "MINIO_BROWSER": "off"},
         directory=directory,
         endpoint=f"http://127.0.0.1:{port}",
         ready="/minio/health/ready",
+        credentials=(access_key, secret_key),
     )
 
 
-def start_rustfs(program: Path, directory: Path) -> S3Server:
-    port = free_port()
+def start_rustfs(program: Path, directory: Path, *, port: int | None = None) -> S3Server:
+    port = port or free_port()
     return _start(
         "rustfs",
         [program, "server", directory, "--address", f"127.0.0.1:{port}"],
@@ -158,6 +175,26 @@ def start_versitygw(program: Path, directory: Path) -> S3Server:
     )
 
 
+class MortalServer:
+    """A server with a disk, killed and started again at the same endpoint. ``server`` is the last that was started."""
+
+    def __init__(self, start: Callable[..., S3Server], program: Path, directory: Path) -> None:
+        self._start, self._program, self._directory, self._port = start, program, directory, free_port()
+        self.start()
+
+    def start(self) -> None:
+        """Start it, and wait until it serves what is on its disk (a server may be ready before its disk is)."""
+        self.server = self._start(self._program, self._directory, port=self._port)
+        client = self.server.client()
+        _repeat_while_unavailable(client.list_buckets)
+
+    def kill(self) -> None:
+        self.server.kill()
+
+    def stop(self) -> None:
+        self.server.stop()
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -172,11 +209,12 @@ def _start(
     directory: Path,
     endpoint: str,
     ready: str,
+    credentials: tuple[str, str] = (ACCESS_KEY, SECRET_KEY),
 ) -> S3Server:
     directory.mkdir(parents=True, exist_ok=True)
     log = directory.with_name(f"{directory.name}.log")
     base = {key: os.environ[key] for key in ("PATH", "HOME", "TMPDIR") if key in os.environ}
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [str(part) for part in command],
             env=base | dict(environment),
@@ -195,6 +233,10 @@ def _start(
                 process.kill()
                 process.wait()
 
+    def kill() -> None:
+        process.kill()
+        process.wait()
+
     try:
         _wait_until_ready(process, endpoint + ready)
     except Exception as error:
@@ -202,7 +244,8 @@ def _start(
         raise RuntimeError(
             f"{name} did not start; its output ends:\n{log.read_text(errors='replace')[-2000:]}"
         ) from error
-    return S3Server(name=name, endpoint=endpoint, stop=stop)
+    access_key, secret_key = credentials
+    return S3Server(name=name, endpoint=endpoint, stop=stop, kill=kill, access_key=access_key, secret_key=secret_key)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:

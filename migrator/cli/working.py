@@ -3,7 +3,7 @@
 import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import FrameType
@@ -14,25 +14,25 @@ import msgspec
 from migrator.cli.invocation import Invocation, read_clock
 from migrator.engine.run import Run
 from migrator.engine.status import RunStatus, build_status
+from migrator.engine.stop import complete_stop, record_stop
 from migrator.engine.verify import Check, Evidence, verify
 from migrator.errors import (
+    BackendUnreachableError,
     InterruptedRunError,
     JournalError,
     MigratorError,
-    StoppedError,
     UsageError,
 )
 from migrator.inventory.tree import RepositoryTree
 from migrator.journal.fold import RunView, fold
-from migrator.journal.record import RecordKind
 from migrator.journal.run_directory import RunDirectory
 from migrator.plan.codec import decode_plan, digest_of_plan
 from migrator.plan.model import Plan
 from migrator.report.run import Progress
-from migrator.report.tables import build_count
 
 if TYPE_CHECKING:
     from migrator.cli.wiring import Secrets
+    from migrator.engine.mirror import Mirror
 
 # Commands that stay offline (status) do not pay for the clients of the backends: wiring is imported where it is needed.
 
@@ -78,25 +78,35 @@ class Working:
         shutil.rmtree(self.directory.path / "scratch", ignore_errors=True)
 
     @contextmanager
-    def open_run(self) -> Iterator[Run]:
-        """Hold the run, open its journal and yield it. What stops it is recorded before it goes on.
+    def open_run(self, *, take_over: bool = False, mirrored: bool = True) -> Iterator[Run]:
+        """Hold the run here and, where it is mirrored, against other machines; open its journal and yield it.
 
-        Hold ``Home.locked()`` meanwhile.
+        What stops it is recorded before it goes on. Hold ``Home.locked()`` meanwhile.
         """
-        from migrator.cli.wiring import build_ports
+        from migrator.cli.wiring import build_mirror, build_ports
 
-        ports = build_ports(self.plan, self.directory, self.tree, self.read_secrets(), self.invocation)
+        secrets = self.read_secrets()
+        ports = build_ports(self.plan, self.directory, self.tree, secrets, self.invocation)
         with self.directory.locked():
+            mirror = build_mirror(self.plan, self.directory, secrets) if mirrored else None
+            if mirror is not None and self.directory.read_view().steps:
+                # A run that has begun may have gone on elsewhere; one that has not is known here alone.
+                _hold(mirror, take_over=take_over)
+                if mirror.synchronise():
+                    self.invocation.output.say("another machine went on with this run; its journal was brought here")
             log = self.directory.open_log(read_clock)
-            run = Run(log=log, view=fold(log.records), ports=ports, listen=Progress(self.invocation.output))
+            listen = Progress(self.invocation.output)
+            run = Run(log=log, view=fold(log.records), ports=ports, mirror=mirror, listen=listen)
             try:
                 with _interrupts(run):
                     yield run
             except MigratorError as error:
-                _complete_stop(error, self, self.read_status(run.view))
-                _record_stop(run, error)
+                complete_stop(error, self.read_status(run.view))
+                error.hint = self.name_plan(error.hint or "")
+                record_stop(run, error)
                 raise
             finally:
+                run.end_mirror()
                 log.close()
 
     def verify(self, view: RunView, secrets: "Secrets") -> list[Check]:
@@ -125,12 +135,14 @@ class Working:
         return [Check(name="references-to-source", subject="repository", ok=not left, found=found)]
 
 
-def open_existing(invocation: Invocation, name: str | None) -> Working:
-    """Return an existing run: by id, by directory, or the latest.
+def open_existing(
+    invocation: Invocation, name: str | None, *, find: Callable[[Invocation, str | None], RunDirectory] | None = None
+) -> Working:
+    """Return an existing run: by id, by directory, or the latest. ``find`` may look further than this machine.
 
     Raises: UsageError, ConfigurationError, JournalError.
     """
-    directory = invocation.home.find_run(name)
+    directory = find(invocation, name) if find else invocation.home.find_run(name)
     where = str(directory.path / "plan.json")
     plan = decode_plan(directory.read_plan_bytes(), where=where)
     digest = digest_of_plan(plan)
@@ -146,18 +158,13 @@ def open_existing(invocation: Invocation, name: str | None) -> Working:
     )
 
 
-def _complete_stop(error: MigratorError, working: Working, status: RunStatus) -> None:
-    """Complete an error for an operator: what stops part-way says how far the run is and which command goes on."""
-    error.where = error.where or f"run {status.run}"
-    if error.exit_code in (StoppedError.exit_code, InterruptedRunError.exit_code):
-        cut_over = f"{status.files_cut_over} of {build_count(status.files_total, 'file')} cut over"
-        reached = f"phase {status.phase}, {cut_over}; the journal is intact"
-        if isinstance(error, InterruptedRunError):
-            error.now, error.hint = reached, status.next_command
-        error.now = error.now or reached
-        if "migrator" not in (error.hint or ""):
-            error.hint = f"{error.hint}; then: {status.next_command}" if error.hint else status.next_command
-    error.hint = working.name_plan(error.hint) if error.hint else None
+def _hold(mirror: "Mirror", *, take_over: bool) -> None:
+    from migrator.engine.rollback import name_way_without_target
+
+    try:
+        mirror.hold(take_over=take_over)
+    except BackendUnreachableError as error:
+        raise name_way_without_target(error) from None
 
 
 def confirm(invocation: Invocation, question: str, *, command: str) -> None:
@@ -201,9 +208,3 @@ def _interrupts(run: Run) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _record_stop(run: Run, error: MigratorError) -> None:
-    if isinstance(error, JournalError) or run.view.outcome is not None:
-        return
-    run.record(RecordKind.STOPPED, {"exit_code": error.exit_code, "message": error.message})

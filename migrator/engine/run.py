@@ -50,13 +50,13 @@ class Run:
         except OSError:
             self.listen = ignore_events
 
-    def begin(self, steps: Iterable[Step]) -> None:
+    def begin(self, steps: Iterable[Step], *, again: bool = False) -> None:
         """Make the intents of a stage durable in one write, before the first of its effects.
 
-        Steps that have an intent already are left as they are.
+        Steps that have an intent already are left as they are, unless they are to be taken ``again``.
         """
         self.check_interrupt()
-        fresh = [step for step in steps if self.view.step(step.kind, step.unit).state is StepState.UNTOUCHED]
+        fresh = [step for step in steps if again or self.view.step(step.kind, step.unit).intent is None]
         self._record_all(
             [
                 Fact(

@@ -4,10 +4,10 @@ from migrator.engine.events import Event
 from migrator.engine.guard import check_before_first_effect, check_still_ours
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import FORWARD, REVERSIBLE_STAGE, Phase, StepKind
-from migrator.engine.rollback import PASSED_ON, give_locks_back
 from migrator.engine.run import Run
 from migrator.engine.step import Step
 from migrator.engine.steps import build_chains
+from migrator.engine.taking_back import PASSED_ON, give_locks_back
 from migrator.errors import (
     CheckFailedError,
     CredentialsRefusedError,

@@ -34,7 +34,10 @@ class StateStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStatus:
-    """A whole run. ``next_command`` is what an operator types next."""
+    """A whole run. ``next_command`` is what an operator types next; ``mirror`` is where other machines find the run.
+
+    ``target_left``: the run came back without its target, where everything still stands that the run left.
+    """
 
     run: str
     plan: str
@@ -49,6 +52,8 @@ class RunStatus:
     stopped: str | None
     overrides: tuple[str, ...]
     next_command: str
+    mirror: str | None = None
+    target_left: bool = False
 
 
 def build_status(plan: Plan, digest: str, view: RunView) -> RunStatus:
@@ -70,6 +75,10 @@ def build_status(plan: Plan, digest: str, view: RunView) -> RunStatus:
         stopped=str(view.stopped["message"]) if view.stopped else None,
         overrides=tuple(override.code for override in plan.overrides),
         next_command=_next(view),
+        mirror=f"s3://{plan.target.bucket}/{plan.target.run_prefix}/runs/{view.run_id}"
+        if plan.target.run_prefix
+        else None,
+        target_left=view.target_left,
     )
 
 
@@ -82,6 +91,8 @@ def _phase(view: RunView) -> str:
 
 
 def _next(view: RunView) -> str:
+    if view.outcome == Phase.ROLLED_BACK and view.target_left:
+        return "migrator rollback, as soon as the target answers again"
     match view.outcome:
         case Phase.MIGRATED:
             return "migrator verify"
@@ -160,8 +171,10 @@ def _target_lock(state: PlannedState, view: RunView) -> str:
 
 
 def _authority(state: PlannedState, view: RunView) -> str:
-    """The target is the authority from cut-over until its newest document is known to be at the source again."""
-    if Phase.CUT_OVER not in view.barriers:
+    """The target is the authority from cut-over until its newest document is known to be at the source again, or until the
+    operator gave the target up.
+    """
+    if Phase.CUT_OVER not in view.barriers or view.without_target or view.target_left:
         return "source"
     publish = view.step(StepKind.PUBLISH, state.name).state
     carried = view.step(StepKind.CARRY_BACK, state.name).state is StepState.DONE

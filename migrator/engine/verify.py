@@ -60,6 +60,8 @@ def _verify_state(state: PlannedState, evidence: Evidence) -> list[Check]:
             checks.append(_source_is_unprotected(state, evidence))
         if view.outcome == Phase.ROLLED_BACK and view.step(StepKind.CAPTURE, state.name).evidence is not None:
             checks.append(_returned_document(state, evidence))
+        if view.target_left and view.step(StepKind.PUBLISH, state.name).state is StepState.DONE:
+            checks.append(_left_document(state, evidence))
         return checks
     checks = [*_seal(state, evidence), _source_document(state, evidence)]
     if view.step(StepKind.PUBLISH, state.name).state is StepState.DONE:
@@ -91,6 +93,13 @@ def _returned_document(state: PlannedState, evidence: Evidence) -> Check:
     lineage = evidence.run.step(StepKind.CAPTURE_TARGET, state.name).evidence or {"lineage": state.lineage}
     ok, found = _compare_successor(head, lineage=lineage["lineage"], serial=serial)
     return Check(name="source-document", subject=state.name, ok=ok, found=found)
+
+
+def _left_document(state: PlannedState, evidence: Evidence) -> Check:
+    """After a way back without the target nobody may find a document there."""
+    gone = evidence.target.read_state(state.key).presence is not Presence.PRESENT
+    found = "nothing is left there" if gone else "a document of this run is still there: migrator rollback closes it"
+    return Check(name="target-closed", subject=state.name, ok=gone, found=found)
 
 
 def _rule_of_run(state: PlannedState, run: RunView) -> int | None:

@@ -19,7 +19,9 @@ class StepState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepView:
-    """One step of one unit. Bodies are None until their record exists; ``number`` is the last record about it."""
+    """One step of one unit. Bodies are None until their record exists; ``number`` is the last record about it, ``begun_at``
+    the time of its intent.
+    """
 
     step: str
     unit: str
@@ -28,6 +30,7 @@ class StepView:
     undo_intent: Body | None = None
     undo_evidence: Body | None = None
     number: int = 0
+    begun_at: str = ""
 
     @property
     def state(self) -> StepState:
@@ -50,6 +53,8 @@ class RunView:
     steps: dict[tuple[str, str], StepView] = field(default_factory=dict)
     barriers: list[str] = field(default_factory=list)
     rolling_back: bool = False
+    without_target: bool = False  # this way back asks nothing of the target
+    target_left: bool = False  # the run is over, and what it left at the target is still there
     outcome: str | None = None
     stopped: Body | None = None
     started_at: str = ""
@@ -74,7 +79,9 @@ class RunView:
                 self.started_at = record.at
             case RecordKind.INTENT:
                 # A new intent for a step that was settled as not done starts it afresh.
-                self.steps[key] = StepView(step=record.step, unit=record.unit, intent=record.body, number=record.number)
+                self.steps[key] = StepView(
+                    step=record.step, unit=record.unit, intent=record.body, number=record.number, begun_at=record.at
+                )
                 self.stopped = None
             case RecordKind.DONE | RecordKind.UNDO_INTENT | RecordKind.UNDONE:
                 self.steps[key] = _advance(self.step(*key), record)
@@ -83,11 +90,13 @@ class RunView:
                 self.barriers.append(str(record.body.get("barrier", "")))
             case RecordKind.ROLLBACK:
                 self.rolling_back = True
+                self.without_target = bool(record.body.get("without_target"))
                 self.outcome = None
             case RecordKind.STOPPED:
                 self.stopped = record.body
             case RecordKind.OUTCOME:
                 self.outcome = str(record.body.get("outcome", ""))
+                self.target_left = bool(record.body.get("target_left"))
                 self.stopped = None
 
 
@@ -103,6 +112,7 @@ def _advance(view: StepView, record: Record) -> StepView:
         undo_intent=pick(RecordKind.UNDO_INTENT, view.undo_intent),
         undo_evidence=pick(RecordKind.UNDONE, view.undo_evidence),
         number=record.number,
+        begun_at=view.begun_at,
     )
 
 

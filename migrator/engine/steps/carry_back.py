@@ -73,25 +73,27 @@ class CarryBack:
         return self.state.name
 
     def build_intent(self, ports: Ports, run: RunView) -> Body:
-        """Name the document and the lock under which it is written."""
+        """Name the document, the lock under which it is written, and what was carried back before (``earlier``)."""
+        before = run.step(StepKind.CARRY_BACK, self.unit).intent
+        earlier = [*before.get("earlier", ()), before["sha256"]] if before else []
         captured = run.step(StepKind.CAPTURE_TARGET, self.unit).evidence
         lock = run.step(StepKind.LOCK_SOURCE, self.unit).intent
         if captured is None or lock is None:
             raise InternalError(f"{self.unit}: carry_back without a captured target or a source lock")
-        return {**captured, "lock_id": lock["lock_id"]}
+        return {**captured, "lock_id": lock["lock_id"], "earlier": earlier}
 
     def probe(self, ports: Ports, intent: Body) -> Probe:
         """Done when the source serves these bytes."""
         head = ports.source.read_state(self.state.name)
         if head.presence is Presence.PRESENT and digest_of(head.data) == intent["sha256"]:
-            return Done({"sha256": intent["sha256"], "serial": intent["serial"]})
+            return Done(_evidence(intent))
         return NotDone()
 
     def apply(self, ports: Ports, intent: Body) -> Body:
         """Write and read back; the backend returns only when the source serves the bytes."""
         data = ports.blobs.read(intent["sha256"])
         ports.source.write_state(self.state.name, data, serial=intent["serial"], lock_id=intent["lock_id"])
-        return {"sha256": intent["sha256"], "serial": intent["serial"]}
+        return _evidence(intent)
 
     def build_undo_intent(self, ports: Ports, run: RunView) -> Body:
         """Nothing to take back."""
@@ -100,3 +102,7 @@ class CarryBack:
     def undo(self, ports: Ports, intent: Body, undo_intent: Body) -> Body:
         """A version of the source is never removed."""
         return {}
+
+
+def _evidence(intent: Body) -> Body:
+    return {"sha256": intent["sha256"], "serial": intent["serial"]}

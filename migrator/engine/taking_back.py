@@ -1,0 +1,204 @@
+"""What both ways back share, with the target and without it: closing the source, restoring files, undoing for many states.
+
+``rollback`` and ``without_target`` say in which order; nothing here decides.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from migrator.engine.guard import digest_of_head, read_source_lock
+from migrator.engine.parallel import run_for_states
+from migrator.engine.phases import Phase, StepKind
+from migrator.engine.run import Run
+from migrator.engine.step import Step
+from migrator.engine.steps import build_chains, build_state_step
+from migrator.errors import (
+    ForeignLockError,
+    InternalError,
+    JournalWriteError,
+    MigratorError,
+    RefusedError,
+    StoppedError,
+)
+from migrator.journal.fold import StepState
+from migrator.journal.record import RecordKind
+from migrator.plan.model import Plan, PlannedFile, PlannedState
+from migrator.state.snapshot import digest_of
+
+# These say themselves what is true now, and leave nothing to undo.
+PASSED_ON = (StoppedError, JournalWriteError, InternalError)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """A state whose newer document was brought home: its serial before and after."""
+
+    name: str
+    serial_before: int | None
+    serial_after: int
+
+
+def go_back(
+    plan: Plan,
+    run: Run,
+    *,
+    check: Callable[[Plan, Run], None],
+    take_back: Callable[[Plan, Run], None],
+    without_target: bool = False,
+) -> None:
+    """Look, record that the run goes backward from here on, take back, record the outcome.
+
+    Raises: what ``check`` raises when nothing was touched yet, else StoppedError.
+    """
+    goes_on = run.view.rolling_back and run.view.outcome is None and run.view.without_target is without_target
+    began = run.view.rolling_back and run.view.outcome is None
+    try:
+        check(plan, run)
+        if not goes_on:
+            run.record(RecordKind.ROLLBACK, {"reason": "migrator rollback", "without_target": without_target})
+            began = True
+        take_back(plan, run)
+    except PASSED_ON:
+        raise
+    except MigratorError as error:
+        if not began:
+            raise
+        raise StoppedError(
+            error.message,
+            where=error.where,
+            now="the rollback is part-way; the journal is intact",
+            hint=error.hint or "migrator rollback",
+        ) from error
+    run.record(RecordKind.OUTCOME, {"outcome": Phase.ROLLED_BACK, "target_left": without_target})
+
+
+def undo_for_states(states: Sequence[PlannedState], kinds: Sequence[StepKind], run: Run) -> None:
+    """Undo steps of each state in this order, all intents first."""
+    steps = {state.name: [build_state_step(kind, state) for kind in kinds] for state in states}
+    run.begin_undo(step for of_state in steps.values() for step in of_state)
+
+    def undo(state: PlannedState) -> None:
+        for step in steps[state.name]:
+            run.undo(step)
+
+    run_for_states(states, undo, workers=run.workers)
+
+
+def do_for_states(
+    states: Sequence[PlannedState], build: Callable[[PlannedState], Step], run: Run, *, again: bool = False
+) -> None:
+    """Begin one step for each state, all intents first, and take them in parallel; ``again`` starts a finished one afresh."""
+    steps = {state.name: build(state) for state in states}
+    run.begin(steps.values(), again=again)
+    run_for_states(states, lambda state: run.do(steps[state.name]), workers=run.workers)
+
+
+def give_locks_back(plan: Plan, run: Run) -> None:
+    """Undo the locks of a run that wrote nothing else."""
+    undo_for_states(plan.states, (StepKind.LOCK_TARGET, StepKind.LOCK_SOURCE), run)
+
+
+def was_given_back(state: PlannedState, run: Run) -> bool:
+    """Whether the source's lock was, or may have been, given back already (or never was asked for)."""
+    lock = run.view.step(StepKind.LOCK_SOURCE, state.name)
+    return lock.intent is None or lock.state in (StepState.UNDONE, StepState.UNDO_IN_DOUBT)
+
+
+def restore_files(plan: Plan, run: Run) -> None:
+    """Put every file back, in the reverse order of the plan.
+
+    Raises: RefusedError when a file is no longer what the cut-over left.
+    """
+    files = [chain[0] for chain in reversed(build_chains((StepKind.CUT_OVER_FILE,), plan))]
+    run.begin_undo(files)
+    for file in files:
+        run.undo(file)
+
+
+def check_files(plan: Plan, run: Run) -> None:
+    """Check that every file that was cut over can be put back.
+
+    Raises: RefusedError.
+    """
+    for file in plan.files:
+        if run.view.step(StepKind.CUT_OVER_FILE, file.path).state not in (StepState.UNTOUCHED, StepState.UNDONE):
+            _check_file(file, run)
+
+
+def _check_file(file: PlannedFile, run: Run) -> None:
+    found = run.ports.work_tree.read(file.path)
+    digest = None if found is None else digest_of(found)
+    if digest not in (file.pre_sha256, file.post_sha256):
+        raise RefusedError(
+            f"{file.path} was edited after the cut-over; restoring it would lose the edit",
+            where=file.path,
+            now="nothing was touched",
+            hint=f"take the edit back (git diff, git log -- {file.path}), then: migrator rollback",
+        )
+    if digest != file.pre_sha256 and file.pre_sha256 is not None and not run.ports.blobs.has(file.pre_sha256):
+        raise RefusedError(
+            f"the copy of {file.path} that this run kept is missing or damaged",
+            where=file.path,
+            now="nothing was touched",
+            hint=f"put the file back by hand (git checkout -- {file.path}), then: migrator rollback",
+        )
+    run.ports.work_tree.check_writable(file.path)
+
+
+def was_open(state: PlannedState, run: Run) -> bool:
+    """Whether the target may have been written: until this run gave its lock back, only the source can have moved on."""
+    return run.view.step(StepKind.UNLOCK_TARGET, state.name).state is not StepState.UNTOUCHED
+
+
+def check_source_closed(state: PlannedState, run: Run) -> None:
+    """Check that nobody else holds the source: a seal that was opened by hand is closed again, but never against somebody.
+
+    Raises: ForeignLockError.
+    """
+    if was_given_back(state, run):
+        return
+    holder, ours = read_source_lock(run.ports.source, state.name, run.view)
+    if holder is not None and not ours:
+        raise ForeignLockError(
+            f"the seal of {state.name} was opened, and now it is locked by {holder.describe()}",
+            where=state.name,
+            now="nothing was touched",
+            hint="wait until that operation ends, then: migrator rollback",
+        )
+
+
+def check_source_unchanged(state: PlannedState, run: Run) -> None:
+    """Check that the source serves what this run left there.
+
+    Raises: RefusedError.
+    """
+    carried = run.view.step(StepKind.CARRY_BACK, state.name).intent or {}
+    allowed = {state.sha256, carried.get("sha256", state.sha256), *carried.get("earlier", ())}
+    if digest_of_head(run.ports.source.read_state(state.name)) not in allowed:
+        raise RefusedError(
+            "the source serves a document that this run did not leave there: somebody wrote past the seal",
+            where=state.name,
+            now="nothing was touched",
+            hint="compare both documents by hand; the runbook, section 'both sides moved', says how",
+        )
+
+
+def close_source(state: PlannedState, run: Run) -> None:
+    """Hold the source's lock: the one that this run took, or the same again where somebody forced it open.
+
+    Raises: ForeignLockError, RefusedError when somebody wrote meanwhile.
+    """
+    lock = run.view.step(StepKind.LOCK_SOURCE, state.name)
+    info = run.ports.build_lock("migrator: state moves back", lock_id=str((lock.intent or {})["lock_id"]))
+    run.ports.source.acquire_lock(state.name, info)
+    check_source_unchanged(state, run)
+
+
+def list_carried(plan: Plan, run: Run) -> tuple[Carried, ...]:
+    """Return the states whose newer document this run brought home."""
+    found = ((state, run.view.step(StepKind.CARRY_BACK, state.name).evidence) for state in plan.states)
+    return tuple(
+        Carried(name=state.name, serial_before=state.serial, serial_after=int(evidence["serial"]))
+        for state, evidence in found
+        if evidence is not None
+    )

@@ -1,7 +1,6 @@
 """``migrator init``: write a commented ``migrator.toml`` from what the repository says."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import typer
@@ -10,6 +9,7 @@ from rich.markup import escape
 from migrator.cli.invocation import Invocation
 from migrator.errors import ConfigurationError, RefusedError
 from migrator.inventory.discover import discover_inventory
+from migrator.inventory.git import ask_git
 from migrator.inventory.model import Inventory
 from migrator.settings import FILE_NAME, FORMAT
 
@@ -94,7 +94,7 @@ plan = "required"                          # or: init-only, off (recorded in the
 def _build_known(inventory: Inventory) -> str:
     rows = sorted(
         {
-            f"#   {state.name:<28} {stack.name}, {state.environment or 'environment not known offline'}"
+            _comment(f"{state.name:<28} {stack.name}, {state.environment or 'environment not known offline'}")
             for stack in inventory.stacks
             for state in stack.states
         }
@@ -102,12 +102,15 @@ def _build_known(inventory: Inventory) -> str:
     return "\n".join(rows) if rows else "#   (none)"
 
 
+def _comment(text: str) -> str:
+    """Names come from files: whatever they hold, a comment stays one line."""
+    return "#   " + "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def _read_remote(root: Path) -> tuple[str, str] | None:
     """Return (base URL, project path) of the remote called origin, if it looks like a GitLab project."""
-    command = ["git", "-C", str(root), "remote", "get-url", "origin"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    match = re.fullmatch(r"(?:https?://(?:[^@/]+@)?|ssh://git@|git@)([^/:]+)(?::\d+)?[/:](.+?)(?:\.git)?/?", found)
+    found = (ask_git(root, "remote", "get-url", "origin") or "").strip()
+    match = re.fullmatch(
+        r"(?:https?://(?:[^@/]+@)?|ssh://git@|git@)([\w.-]+)(?::\d+)?[/:]([\w./~+-]+?)(?:\.git)?/?", found
+    )
     return (f"https://{match[1]}", match[2]) if match and "github.com" not in match[1] else None

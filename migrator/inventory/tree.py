@@ -7,13 +7,14 @@ link is not a file of its own. Reads lazily and keeps what it read, so that one 
 
 import os
 import stat
-import subprocess
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
-from migrator.errors import ConfigurationError
+from migrator.errors import ConfigurationError, RefusedError
+from migrator.inventory.git import ask_git
 
+_HOME = ".migrator/"
 _NEVER = {".git", ".migrator", ".terraform"}
 
 
@@ -74,15 +75,18 @@ class RepositoryTree:
 def discover_tree(root: Path) -> RepositoryTree:
     """Return the tree of the repository whose top is ``root``.
 
-    Raises: ConfigurationError when ``root`` is not a directory, or is the top of everything.
+    Raises: ConfigurationError when ``root`` is not a directory, or is the top of everything; RefusedError when git tracks
+    plans and runs in it.
     """
     if not root.is_dir():
         raise ConfigurationError(f"{root} is not a directory", hint="migrator --repo DIR ...")
     if root == Path(root.anchor):
         raise ConfigurationError(f"{root} is no repository", where="--repo", hint="migrator --repo DIR ...")
-    listed = _git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
+    listed = ask_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--deduplicate")
     candidates = _walk(root) if listed is None else [name for name in listed.split("\0") if name]
-    revision = _git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
+    if any(name.startswith(_HOME) for name in candidates):
+        _check_home(root)
+    revision = ask_git(root, "rev-parse", "--verify", "--quiet", "HEAD^{commit}")
     return RepositoryTree(
         root=root,
         paths=tuple(sorted(path for path in candidates if _is_file(root, path))),
@@ -92,31 +96,35 @@ def discover_tree(root: Path) -> RepositoryTree:
 
 def discover_root(start: Path) -> Path:
     """Return the top of the work tree that holds ``start``, or ``start`` itself outside of git."""
-    top = _git(start, "rev-parse", "--show-toplevel")
-    return Path(top.strip()) if top and top.strip() else start.resolve()
+    start = start.resolve()
+    top = ask_git(start, "rev-parse", "--show-toplevel")
+    root = Path(top.removesuffix("\n")) if top else start
+    # A repository's configuration may name a work tree anywhere; one that does not hold us is none of ours.
+    return root if start.is_relative_to(root) else start
 
 
 def read_repository_identity(root: Path) -> str | None:
     """Return the ID of the first commit (clones share it, other repositories do not), None where there is none."""
-    roots = _git(root, "rev-list", "--max-parents=0", "HEAD")
+    roots = ask_git(root, "rev-list", "--max-parents=0", "HEAD")
     return min(roots.split()) if roots and roots.split() else None
 
 
 def is_shallow(root: Path) -> bool:
     """Return whether this clone lacks the beginning of the history, and so the repository's identity."""
-    answer = _git(root, "rev-parse", "--is-shallow-repository")
+    answer = ask_git(root, "rev-parse", "--is-shallow-repository")
     return answer is not None and answer.strip() == "true"
 
 
-def _git(directory: Path, *arguments: str) -> str | None:
-    # Optional locks off: reading must not write to the index.
-    environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
-    command = ["git", "-C", str(directory), "-c", "core.quotepath=off", "-c", "core.fsmonitor=false", *arguments]
-    try:
-        result = subprocess.run(command, capture_output=True, check=True, env=environment)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return os.fsdecode(result.stdout)
+def _check_home(root: Path) -> None:
+    """Plans and runs that came with the repository are somebody else's: they say where credentials go and what is written."""
+    tracked = ask_git(root, "ls-files", "-z", "--cached", "--", _HOME)
+    if tracked:
+        raise RefusedError(
+            f"git tracks {_HOME}, which holds plans, runs and state documents of one machine",
+            where=tracked.split("\0")[0],
+            now="nothing was touched, and nothing there was believed",
+            hint=f"git rm -r --cached {_HOME}; and remove the directory, too, unless this program made it here",
+        )
 
 
 def _is_file(root: Path, path: str) -> bool:

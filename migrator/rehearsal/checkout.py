@@ -9,12 +9,12 @@ import hashlib
 import os
 import shutil
 import stat
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.errors import ConfigurationError
+from migrator.inventory.git import run_git
 
 # Never part of a copy, and never compared: git's own, ours, and what OpenTofu keeps for one checkout.
 _NEVER = frozenset({".git", ".migrator", ".terraform"})
@@ -97,26 +97,17 @@ def _describe(path: Path) -> str:
 
 
 def _git(directory: Path, *arguments: str, optional: bool = False) -> str | None:
-    """Run git, deaf to GIT_DIR and its like; with ``optional`` a failure is None.
+    """Run git; with ``optional`` a failure is None.
 
     Raises: ConfigurationError.
     """
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-    for kept in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES"):
-        if kept in os.environ:
-            environment[kept] = os.environ[kept]
-    environment |= {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C", "GIT_LFS_SKIP_SMUDGE": "1"}
-    command = ["git", "-C", str(directory), "-c", "core.quotepath=off", "-c", "core.fsmonitor=false", *arguments]
-    try:
-        result = subprocess.run(command, capture_output=True, env=environment, check=False)
-    except OSError:
-        if optional:
-            return None
-        raise ConfigurationError("git is not installed", hint="install git, or put it on PATH") from None
-    if result.returncode == 0:
+    result = run_git(directory, *arguments, protocols=("file",))
+    if result is not None and result.returncode == 0:
         return os.fsdecode(result.stdout)
     if optional:
         return None
+    if result is None:
+        raise ConfigurationError("git is not installed", hint="install git, or put it on PATH")
     reason = result.stderr.decode(errors="replace").strip().splitlines()
     raise ConfigurationError(
         f"the repository cannot be copied: git {arguments[0]}: {reason[-1] if reason else 'no reason given'}",

@@ -25,7 +25,7 @@ def main() -> None:
     import gc
 
     from migrator.cli.app import run
-    from migrator.cli.core_dumps import forbid_core_dumps
+    from migrator.cli.memory_dumps import forbid_core_dumps
 
     forbid_core_dumps()
     # Commands are short and keep nearly all that they build: fewer collections save a tenth of an inventory.

@@ -48,7 +48,7 @@ def test_a_process_that_dies_in_the_middle_of_a_request_dumps_no_core(lab, numbe
 
 def test_neither_the_limit_nor_the_kernels_switch_lets_a_dump_through_and_children_keep_the_limit():
     code = (
-        f"import subprocess, sys; from migrator.cli.core_dumps import forbid_core_dumps; forbid_core_dumps(); {ASK}; "
+        f"import subprocess, sys; from migrator.cli.memory_dumps import forbid_core_dumps; forbid_core_dumps(); {ASK}; "
         f"sys.stdout.flush(); subprocess.run([sys.executable, '-c', {ASK!r}], check=True)"
     )
     done = subprocess.run(

@@ -2,10 +2,11 @@
 
 import hashlib
 import os
+import stat
 from pathlib import Path
 
-from migrator.errors import JournalError, JournalWriteError
-from migrator.journal.durable import make_private_directory, sync_directory, write_durably
+from migrator.errors import JournalError, JournalWriteError, RefusedError
+from migrator.journal.durable import make_private_directory, sync_directory, write_all, write_durably
 
 
 class BlobStore:
@@ -57,15 +58,38 @@ class BlobStore:
         return {path.name: path.stat().st_size for path in sorted(self._directory.iterdir()) if "." not in path.name}
 
     def shred(self) -> int:
-        """Overwrite and remove every blob; return how many. Copy-on-write disks may keep old blocks."""
-        if not self._directory.is_dir():
-            return 0
-        paths = sorted(self._directory.iterdir())
-        for path in paths:
-            with path.open("r+b") as stream:
-                stream.write(b"\0" * path.stat().st_size)
-                stream.flush()
-                os.fsync(stream.fileno())
-            path.unlink()
-        sync_directory(self._directory)
+        """Overwrite and remove every blob; return how many. Copy-on-write disks may keep old blocks.
+
+        What is not a file of this directory alone (a link, or a second name of a file elsewhere) is removed and never
+        overwritten: it may be anybody's.
+
+        Raises: RefusedError when the directory is a link, JournalWriteError when something cannot be removed.
+        """
+        if self._directory.is_symlink():
+            raise RefusedError(
+                "the blobs lie behind a symbolic link; refusing to overwrite what it leads to",
+                where=str(self._directory),
+                now="no blob was removed",
+                hint="remove the link",
+            )
+        paths = sorted(self._directory.iterdir()) if self._directory.is_dir() else []
+        try:
+            for path in paths:
+                _shred_file(path)
+            if paths:
+                sync_directory(self._directory)
+        except OSError as error:
+            raise JournalWriteError(f"a blob cannot be removed: {error.strerror}", where=str(self._directory)) from None
         return len(paths)
+
+
+def _shred_file(path: Path) -> None:
+    found = path.lstat()
+    if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+        descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            write_all(descriptor, b"\0" * found.st_size)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    path.unlink()

@@ -3,8 +3,10 @@
 Files of the run directory are 0600 from creation, directories 0700: they can hold state documents.
 """
 
+import errno
 import os
 import secrets
+import stat
 from pathlib import Path
 
 PRIVATE_FILE = 0o600
@@ -44,11 +46,16 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def make_private_directory(path: Path) -> None:
-    """Create ``path`` (and missing parents) with mode 0700, durably. An existing directory is left as it is."""
+    """Create ``path`` (and missing parents) with mode 0700, durably. An existing directory is left as it is.
+
+    Raises: OSError, also when something else stands there: a link to a directory is none.
+    """
     missing = [directory for directory in (path, *path.parents) if not directory.exists()]
     for directory in reversed(missing):
         directory.mkdir(mode=PRIVATE_DIRECTORY, exist_ok=True)
         sync_directory(directory.parent)
+    if not stat.S_ISDIR(path.lstat().st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, "it is a symbolic link or no directory", str(path))
 
 
 def sync_directory(path: Path) -> None:

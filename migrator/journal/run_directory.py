@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -142,14 +143,7 @@ class Home:
         Raises: ConfigurationError when it cannot be created, or is a link that leads elsewhere.
         """
         try:
-            for path in (self.path, self.path / "runs"):
-                if path.is_symlink():
-                    raise ConfigurationError(
-                        f"{path.relative_to(self.path.parent)} is a symbolic link; refusing to follow it",
-                        where=str(path),
-                        now="nothing was touched",
-                        hint="remove the link",
-                    )
+            _check_no_links(self.path, self.path / "runs")
             make_private_directory(self.path)
             ignore = self.path / ".gitignore"
             if not ignore.exists():
@@ -163,14 +157,20 @@ class Home:
             ) from None
 
     def runs(self) -> list[RunDirectory]:
-        """Return every run, oldest first."""
+        """Return every run, oldest first.
+
+        Raises: ConfigurationError when a link stands where none belongs.
+        """
         runs = self.path / "runs"
-        return [RunDirectory(path) for path in sorted(runs.iterdir()) if _is_run(path)] if runs.is_dir() else []
+        _check_no_links(self.path, runs)
+        paths = sorted(runs.iterdir()) if runs.is_dir() else []
+        _check_no_links(*paths)
+        return [_open_run(path) for path in paths if _is_run(path)]
 
     def find_run(self, name: str | None) -> RunDirectory:
         """Return the run with this id or directory; the latest without a name.
 
-        Raises: UsageError when there is none.
+        Raises: UsageError when there is none, ConfigurationError when a link stands where none belongs.
         """
         runs = self.runs()
         if name is None:
@@ -179,7 +179,7 @@ class Home:
             return runs[-1]
         directory = Path(name)
         if (directory / "journal.jsonl").is_file():
-            return RunDirectory(directory.resolve())
+            return _open_run(directory.resolve())
         matches = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
         if len(matches) != 1:
             known = ", ".join(run.run_id for run in runs[-5:]) or "none"
@@ -220,6 +220,23 @@ def _is_run(path: Path) -> bool:
     return path.is_dir() and any((path / name).exists() for name in ("plan.json", "journal.jsonl"))
 
 
+def _open_run(path: Path) -> RunDirectory:
+    _check_no_links(*path.iterdir())
+    return RunDirectory(path)
+
+
+def _check_no_links(*paths: Path) -> None:
+    """What is written below ``.migrator`` stays there: no link of a hostile archive leads it elsewhere."""
+    for path in paths:
+        if path.is_symlink():
+            raise ConfigurationError(
+                f"{path.name} is a symbolic link; refusing to follow it",
+                where=str(path),
+                now="nothing was touched",
+                hint="remove the link",
+            )
+
+
 @contextmanager
 def hold_lock(path: Path, what: str) -> Iterator[None]:
     """Hold an exclusive lock on the file at ``path``, which names our process meanwhile.
@@ -236,6 +253,7 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
             hint="make it writable, then run the command again",
         ) from None
     try:
+        _check_alone(descriptor, path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -254,3 +272,15 @@ def hold_lock(path: Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _check_alone(descriptor: int, path: Path) -> None:
+    """The lock file is emptied: it must not be a second name of a file elsewhere."""
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        raise ConfigurationError(
+            "the lock file is another file's second name, or no file",
+            where=str(path),
+            now="nothing was touched",
+            hint="remove it",
+        )

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.errors import JournalError, JournalWriteError
+from migrator.errors import JournalError, JournalWriteError, RefusedError
 from migrator.journal.blobs import BlobStore
 
 
@@ -103,8 +103,40 @@ def test_shredding_overwrites_before_it_removes(tmp_path):
     blobs = BlobStore(tmp_path / "blobs")
     assert blobs.shred() == 0
     digest = blobs.write(b"secret")
-    witness = tmp_path / "witness"
-    witness.hardlink_to(tmp_path / "blobs" / digest)
-    assert blobs.shred() == 1
-    assert witness.read_bytes() == b"\0" * 6
+    with (tmp_path / "blobs" / digest).open("rb") as witness:
+        assert blobs.shred() == 1
+        assert witness.read() == b"\0" * 6
     assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_shredding_never_overwrites_what_lies_elsewhere(tmp_path):
+    """A hostile run directory has a link, or a second name, of a file that somebody still needs."""
+    blobs, theirs = BlobStore(tmp_path / "blobs"), tmp_path / "theirs"
+    theirs.write_bytes(b"needed")
+    blobs.write(b"secret")
+    (tmp_path / "blobs" / ("a" * 64)).symlink_to(theirs)
+    (tmp_path / "blobs" / ("b" * 64)).hardlink_to(theirs)
+    assert blobs.shred() == 3
+    assert theirs.read_bytes() == b"needed"
+    assert list((tmp_path / "blobs").iterdir()) == []
+
+
+def test_a_directory_behind_a_link_is_neither_written_nor_shredded(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (theirs / "file").write_bytes(b"needed")
+    (tmp_path / "blobs").symlink_to(theirs)
+    blobs = BlobStore(tmp_path / "blobs")
+    with pytest.raises(RefusedError, match="symbolic link"):
+        blobs.shred()
+    with pytest.raises(JournalWriteError, match="symbolic link"):
+        blobs.write(b"secret")
+    assert {path.name: path.read_bytes() for path in theirs.iterdir()} == {"file": b"needed"}
+
+
+def test_what_cannot_be_shredded_is_told(tmp_path):
+    blobs = BlobStore(tmp_path / "blobs")
+    blobs.write(b"secret")
+    (tmp_path / "blobs" / "directory").mkdir()
+    with pytest.raises(JournalWriteError, match="cannot be removed"):
+        blobs.shred()

@@ -69,6 +69,35 @@ def test_a_link_planted_in_the_repository_is_not_followed(tmp_path, link):
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.parametrize("entry", ["", "plan.json", "journal.jsonl", "lock", "blobs", "scratch", "holder"])
+def test_a_link_planted_in_a_run_is_not_followed(tmp_path, entry):
+    home = Home(tmp_path)
+    run = home.create_run("run-1", b"{}")
+    outside = tmp_path / "outside"
+    path = run.path / entry if entry else run.path
+    if path.exists():
+        path.rename(outside)
+    path.symlink_to(outside)
+    for find in (home.runs, lambda: home.find_run(None), lambda: home.find_run("run-1")):
+        with pytest.raises(ConfigurationError, match=f"{entry or 'run-1'} is a symbolic link"):
+            find()
+    if entry:
+        (run.path / "journal.jsonl").touch()
+        with pytest.raises(ConfigurationError, match="is a symbolic link"):
+            home.find_run(str(run.path))
+
+
+def test_a_lock_that_is_another_files_second_name_is_not_emptied(tmp_path):
+    theirs = tmp_path / "theirs"
+    theirs.write_bytes(b"needed")
+    home = Home(tmp_path)
+    home.prepare()
+    (home.path / "lock").hardlink_to(theirs)
+    with pytest.raises(ConfigurationError, match="second name"), home.locked():
+        pass
+    assert theirs.read_bytes() == b"needed"
+
+
 HOLD = """
 import sys
 from pathlib import Path

@@ -1,16 +1,18 @@
 """The files of the repository, written so that a reader never sees half of one.
 
 A path must stay inside the repository and name a regular file through real directories: a hostile repository must not
-make this program write through a link.
+make this program write through a link. Looked at before every effect; somebody who swaps directories between that look and
+the write could write to the repository himself.
 """
 
 import glob
 import os
 import stat
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from migrator.errors import RefusedError
 from migrator.journal.durable import TEMPORARY_ENDING, sync_directory, write_durably
+from migrator.plan.bounds import find_path_problem
 
 _NEW_FILE_MODE = 0o644
 
@@ -95,10 +97,9 @@ class LocalWorkTree:
             )
 
     def _locate(self, path: str) -> Path:
-        relative = PurePosixPath(path)
-        if relative.is_absolute() or ".." in relative.parts or not relative.parts:
-            raise RefusedError(f"the path leads out of the repository: {path}")
-        file = self._root.joinpath(*relative.parts)
+        if problem := find_path_problem(path):
+            raise RefusedError(f"the path {problem}: {path}", where=path)
+        file = self._root / path
         if file.parent.resolve() != file.parent or file.is_symlink():
             raise RefusedError(f"{path} lies behind a symbolic link; refusing to follow it", where=path)
         if file.exists() and not file.is_file():

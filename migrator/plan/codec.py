@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from migrator.errors import ConfigurationError, StalePlanError
+from migrator.plan.bounds import check_bounds
 from migrator.plan.model import FORMAT, Plan
 
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -28,7 +29,8 @@ def digest_of_plan(plan: Plan) -> str:
 def decode_plan(data: bytes, *, where: str) -> Plan:
     """Return the plan in ``data``.
 
-    Raises: ConfigurationError when it is not a plan of this format, StalePlanError when its digest does not hold.
+    Raises: ConfigurationError when it is not a plan of this format, StalePlanError when its digest does not hold,
+    RefusedError when it reaches where no plan may.
     """
     document = _read_document(data, where)
     digest = document.pop("digest", None)
@@ -43,6 +45,7 @@ def decode_plan(data: bytes, *, where: str) -> Plan:
             where=where,
             now="nothing was touched",
         )
+    check_bounds(plan, where=where)
     return plan
 
 

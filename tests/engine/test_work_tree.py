@@ -22,7 +22,14 @@ def root(tree, tmp_path):
     return tmp_path / "repository"
 
 
-@pytest.mark.parametrize("path", ["../outside", "/etc/hostname", "stacks/../../outside", "", "."])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../outside", "/etc/hostname", "stacks/../../outside", "", ".", "a/./b", "a//b", "a\0b",
+        ".git/hooks/post-checkout", "a/.git/config", ".GIT/config", ".g\u200cit/config", ".git./config", ".git /config",
+        ".migrator/plan.json", ".terraform/terraform.tfstate",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("method", ["read", "remove", "check_writable", "sweep"])
 def test_a_path_that_leads_out_is_refused(tree, path, method):
     with pytest.raises(RefusedError) as refused:

@@ -114,7 +114,9 @@ def _check_state(state: PlannedState, run: Run) -> None:
             hint="wait until that operation ends, then: migrator rollback",
         )
     newer = read_newer(state, run)
-    sealed = was_open(state, run) and not was_given_back(state, run)
+    in_doubt = run.view.step(StepKind.UNLOCK_TARGET, state.name).state is StepState.IN_DOUBT
+    never_open = in_doubt and holder is not None and holder.id == ours
+    sealed = was_open(state, run) and not never_open and not was_given_back(state, run)
     if newer is not None or sealed:
         check_source_closed(state, run)
         check_source_unchanged(state, run)

@@ -200,6 +200,14 @@ class TestLocking:
         with pytest.raises(CredentialsRefusedError, match="403 Forbidden - "):
             gitlab.source.acquire_lock("attic-dev", lock_info("lock-1"))
 
+    def test_a_lock_that_nobody_holds_is_given_back_whatever_the_token_may(self, gitlab: GitLabPlace) -> None:
+        weak = gitlab.connect(token="t-dev")
+        assert weak.release_lock("attic-dev", "lock-1") is Released.NOT_HELD
+        hold(gitlab)
+        with pytest.raises(CredentialsRefusedError):
+            weak.release_lock("attic-dev", "lock-1")
+        assert lock_holder(gitlab) == "lock-1"
+
     def test_an_empty_id_is_never_sent_because_it_would_force(self, gitlab: GitLabPlace) -> None:
         hold(gitlab)
         with pytest.raises(InternalError):

@@ -13,7 +13,7 @@ from migrator.engine.run import Run
 from tests.support.world import Truth, World
 
 EFFECTS = {
-    "source": ("acquire_lock", "release_lock", "write_state"),
+    "source": ("acquire_lock", "release_lock", "write_state", "protect_state", "unprotect_state"),
     "target": ("acquire_lock", "release_lock", "create_state", "remove_state"),
     "work_tree": ("replace", "remove"),
     "blobs": ("write",),
@@ -82,7 +82,7 @@ def check_invariant(world: World) -> None:
         row = world.standin.truth_of(84, state.name)
         head = world.target.read_state(state.key)
         target_is_open = bool(head.data) and world.target.read_lock(state.key, "") is None
-        if row.lock is None and target_is_open and not state.adopted:
+        if row.lock is None and not row.protected and target_is_open and not state.adopted:
             raise ViolationError(f"{state.name}: both sides can be written")
         if state.sha256 is not None and not row.versions:
             raise ViolationError(f"{state.name}: the source lost its versions")

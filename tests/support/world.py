@@ -59,6 +59,7 @@ from tests.support.watcher import ClientTarget, MotoTarget, StandinSource, Targe
 
 PROJECT = 84
 BUCKET = "tofu-state"
+RULES = f"/api/v4/projects/{PROJECT}/terraform/state_protection_rules"
 TOKEN = "t-maint"
 SECRET = "canary-7f3a"
 FILES = {"Justfile": "init:\n    tofu init # gitlab\n", "stacks/attic/backend.tf": 'backend "http" {}\r\n'}
@@ -276,16 +277,39 @@ class World:
     def apply_at_source(self, name: str, data: bytes) -> None:
         """Somebody writes the source with -lock=false, after a maintainer forced the lock open."""
         self.force_unlock_source(name)
-        request = urllib.request.Request(
-            f"{self.standin.base_url}/api/v4/projects/{PROJECT}/terraform/state/{name}",
-            data,
-            {"PRIVATE-TOKEN": TOKEN, "Content-Type": "application/json"},
-        )
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).close()
+        self._send("POST", f"/api/v4/projects/{PROJECT}/terraform/state/{name}", data)
 
     def force_unlock_source(self, name: str) -> None:
-        if held := self.lock_id(name):
-            self.source.release_lock(name, held)
+        """A maintainer clicks "Unlock" in GitLab's user interface, which asks for no ID and passes protection rules by."""
+        row = self.standin.store.find(PROJECT, name)
+        query = (
+            f'mutation {{ terraformStateUnlock(input: {{id: "gid://gitlab/Terraform::State/{row.id}"}}) {{ errors }} }}'
+        )
+        self._send("POST", "/api/graphql", json.dumps({"query": query}).encode())
+
+    def protect(self, name: str, level: str = "admin", allowed_from: str = "anywhere") -> int:
+        """Somebody makes a protection rule; the id it has."""
+        rule = {"state_name": name, "minimum_access_level_for_write": level, "allowed_from": allowed_from}
+        return int(json.loads(self._send("POST", RULES, json.dumps(rule).encode()))["id"])
+
+    def change_rule(self, name: str, **changes: str) -> None:
+        """Somebody changes the rule of a state."""
+        self._send("PATCH", f"{RULES}/{self.rules()[name]}", json.dumps(changes).encode())
+
+    def remove_rule(self, name: str) -> None:
+        """Somebody removes the rule of a state."""
+        self._send("DELETE", f"{RULES}/{self.rules()[name]}")
+
+    def rules(self) -> dict[str, int]:
+        """The protection rules: their ids by state name."""
+        return {rule.state_name: rule.id for rule in self.standin.rules(PROJECT)}
+
+    def _send(self, method: str, path: str, data: bytes | None = None) -> bytes:
+        headers = {"PRIVATE-TOKEN": TOKEN, "Content-Type": "application/json"}
+        request = urllib.request.Request(self.standin.base_url + path, data, headers, method=method)
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30) as answer:
+            body: bytes = answer.read()
+        return body
 
     def lock_source(self, name: str, lock_id: str = "somebody") -> None:
         info = LockInfo(id=lock_id, operation="apply", who="rival@there", created="2026-01-02T03:04:05Z")
@@ -304,9 +328,17 @@ class WorldMaker:
         self._running: list[Standin] = []
 
     def __call__(
-        self, documents: dict[str, bytes | None] | None = None, *, create_file: bool = True, **changes: Any
+        self,
+        documents: dict[str, bytes | None] | None = None,
+        *,
+        create_file: bool = True,
+        protection: bool = False,
+        **changes: Any,
     ) -> World:
-        """Make a world; ``documents`` by state name (None: a name that was never written), ``changes`` of its plan."""
+        """Make a world; ``documents`` by state name (None: a name that was never written), ``changes`` of its plan.
+
+        With ``protection`` its GitLab has protection rules.
+        """
         documents = (
             {"attic-dev": document(7), "attic-prod": document(3, lineage="l-2")} if documents is None else documents
         )
@@ -316,7 +348,7 @@ class WorldMaker:
             (root / path).parent.mkdir(parents=True, exist_ok=True)
             (root / path).write_bytes(text.encode())
         (root / "Justfile").chmod(0o755)
-        standin = Standin(parse_configuration(_configuration(documents)))
+        standin = Standin(parse_configuration(_configuration(documents, protection=protection)))
         standin.start()
         self._running.append(standin)
         prefix = f"w{number}/"
@@ -369,8 +401,9 @@ def build_target(server: S3Server) -> S3Target:
     )
 
 
-def _configuration(documents: dict[str, bytes | None]) -> dict[str, Any]:
+def _configuration(documents: dict[str, bytes | None], *, protection: bool) -> dict[str, Any]:
     return {
+        **({"protection_rules": []} if protection else {}),
         "format": "gitlab-standin/1",
         "projects": [{"id": PROJECT, "path": "acme/infra"}],
         "tokens": [{"value": TOKEN, "user": "maint", "roles": {str(PROJECT): "maintainer"}}],

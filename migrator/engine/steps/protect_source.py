@@ -1,8 +1,8 @@
 """protect_source: have GitLab refuse every write to the state, so that the seal does not hang on its lock alone.
 
-A lock keeps out clients that lock. A protection rule keeps out the others too: ``-lock=false``, and everybody after the
-lock was forced open. The lock stays held as well. Where no rule can be made (an older GitLab, the feature off, a token that
-may not, somebody else's rule), the lock alone is the seal, and the evidence says why: that never stops a migration.
+Every maintainer can force a lock open, and then a stale checkout writes. A protection rule refuses it all the same. The
+lock stays held as well. Where no rule can be made (an older GitLab, the feature off, a token that may not, somebody else's
+rule), the lock alone is the seal, and the evidence says why: that never stops a migration.
 
 A rule is ours if it is exactly as we make it and did not stand when the step began, which the intent says.
 """

@@ -6,8 +6,8 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from migrator.engine.events import Event
-from migrator.engine.rollback import Carried
 from migrator.engine.status import RunStatus, StateStatus
+from migrator.engine.taking_back import Carried
 from migrator.engine.verify import Check
 from migrator.report.output import Output
 from migrator.report.tables import build_count, build_heading, build_table
@@ -34,7 +34,9 @@ class Progress:
     def __call__(self, event: Event) -> None:
         """Take one event."""
         if event.name == "stage":
-            self._output.say(f"  {_STAGES.get(event.step, event.step)}")
+            self._output.say(f"  {_STAGES.get(event.step, escape(event.step))}")
+        elif event.name == "note":
+            self._output.say(f"  {escape(event.detail)}")
         elif event.name in ("step", "undo") and self._output.verbosity:
             verb = "undone" if event.name == "undo" else "done"
             detail = f" ({event.detail})" if event.detail else ""
@@ -62,8 +64,15 @@ def build_status_report(status: RunStatus) -> list[RenderableType]:
     ]
     if status.proof != "required":
         parts.append(f"\n[yellow]proof by plan: {status.proof}[/yellow] (weaker than required; recorded in the plan)")
+    if status.target_left:
+        parts.append(
+            "\n[yellow]the target is not closed:[/yellow] it was given up while it did not answer; "
+            "keep its clients away until migrator rollback has closed it"
+        )
+    if status.mirror:
+        parts.append(f"\nmirrored to {escape(status.mirror)}")
     if status.overrides:
-        parts.append(f"\n[yellow]acknowledged:[/yellow] {', '.join(status.overrides)}")
+        parts.append(f"\n[yellow]acknowledged:[/yellow] {escape(', '.join(status.overrides))}")
     if status.in_doubt:
         parts.append(build_heading("In doubt; the next command settles them by looking", len(status.in_doubt)))
         parts += [f"  {escape(one)}" for one in status.in_doubt]

@@ -34,6 +34,7 @@ STATES = tuple(sorted(f"{stack}-{environment}" for stack in STACKS for environme
 ENCRYPTED = "attic-encrypted"
 PROJECT = "acme/infra"
 TOKEN = "glpat-of-the-maintainer"
+RUN_PREFIX = ".migrator/"
 TIMEOUT_SECONDS = 180
 _OPENER = build_opener(ProxyHandler({}))
 
@@ -280,9 +281,17 @@ class Lab:
         return f"{PROJECT}/{state}/terraform.tfstate"
 
     def objects(self) -> dict[str, bytes]:
-        """Everything in the bucket, by key."""
-        listed = self.s3.list_objects_v2(Bucket=self.bucket).get("Contents", [])
-        return {one["Key"]: self.s3.get_object(Bucket=self.bucket, Key=one["Key"])["Body"].read() for one in listed}
+        """Everything in the bucket but the mirrored runs, by key."""
+        keys = [key for key in self._list_keys("") if not key.startswith(RUN_PREFIX)]
+        return {key: self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
+
+    def mirrored(self) -> list[str]:
+        """The names of the mirrored objects, below the runs."""
+        return [key.removeprefix(f"{RUN_PREFIX}runs/") for key in self._list_keys(RUN_PREFIX)]
+
+    def _list_keys(self, prefix: str) -> list[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [one["Key"] for page in pages for one in page.get("Contents", [])]
 
     def documents(self) -> dict[str, bytes]:
         """The state documents at the target, by state name; anything but documents and locks is a mistake."""

@@ -185,7 +185,7 @@ def _check_values(settings: Settings, where: str) -> None:
         problems.append("`target.endpoint` must start with https:// (or http://)")
     if not settings.target.bucket:
         problems.append("`target.bucket` is empty")
-    problems += check_key_template(settings.target.key)
+    problems += check_key_template(settings.target.key) + _check_run_prefix(settings.target)
     for table, reasons in (("exclude", settings.exclude), ("acknowledge", settings.acknowledge)):
         if any(not entry.reason.strip() for entry in reasons):
             problems.append(f"every [[{table}]] needs a reason")
@@ -196,6 +196,23 @@ def _check_values(settings: Settings, where: str) -> None:
         problems.append("`source.project` is empty")
     if problems:
         raise ConfigurationError(problems[0], where=where, now="nothing was touched", hint="correct the file")
+
+
+def _check_run_prefix(target: TargetSettings) -> list[str]:
+    prefix = target.run_prefix
+    parts = prefix.split("/")
+    if prefix and (
+        "" in parts
+        or "." in parts
+        or ".." in parts
+        or not prefix.isascii()
+        or not prefix.isprintable()
+        or "{" in prefix
+    ):
+        return [f"`target.run_prefix` must be plain names with / between them, without fields: {prefix}"]
+    if prefix and target.key.startswith(prefix + "/"):
+        return ["`target.key` lies below `target.run_prefix`: states and mirrored runs would mix"]
+    return []
 
 
 def check_key_template(template: str) -> list[str]:

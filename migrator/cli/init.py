@@ -64,6 +64,7 @@ access_key_env = "AWS_ACCESS_KEY_ID"
 secret_key_env = "AWS_SECRET_ACCESS_KEY"
 # session_token_env = "AWS_SESSION_TOKEN"
 # ca_bundle = "/etc/ssl/private-ca.pem"
+# run_prefix = ".migrator"                 # runs are mirrored below it, for a rollback elsewhere; "": on this machine only
 style = "inline"                           # or: partial (one backend file per state)
 
 [tools]

@@ -29,7 +29,7 @@ LAYERS = (
     {"inventory"},
     {"rewrite", "state"},
     {"settings"},
-    {"errors"},
+    {"errors", "redact"},
 )
 # The stand-in is a program of its own: it knows nothing of ours, and only what starts servers may know it.
 STANDIN_MAY_BE_IMPORTED_BY = {"cli", "rehearsal"}
@@ -56,7 +56,7 @@ FENCES = {
 }
 
 # No I/O, no clock, no chance: these get bytes, times and identifiers passed in.
-PURE = ("state/*", "rewrite/*", "plan/b*.py", "plan/f*.py", "journal/fold.py", "engine/status.py")
+PURE = ("redact.py", "state/*", "rewrite/*", "plan/b*.py", "plan/f*.py", "journal/fold.py", "engine/status.py")
 IMPURE_MODULES = {
     "asyncio", "fcntl", "getpass", "glob", "http", "io", "logging", "multiprocessing", "os", "random", "secrets", "shutil",
     "signal", "socket", "sqlite3", "subprocess", "tempfile", "threading", "time", "urllib.request", "uuid",

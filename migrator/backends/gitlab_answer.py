@@ -5,7 +5,7 @@ codes and bodies follow GitLab's ``lib/api/helpers.rb``, ``lib/api/api.rb`` and 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -16,6 +16,7 @@ from migrator.errors import (
     CredentialsRefusedError,
     MigratorError,
 )
+from migrator.redact import redact_nothing
 
 _LONGEST_MESSAGE = 200
 
@@ -26,12 +27,16 @@ class LostReplyError(BackendUnreachableError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """One HTTP answer. ``where`` is method and path; ``headers`` have lower-case names; ``body`` is left out of repr."""
+    """One HTTP answer. ``where`` is method and path; ``headers`` have lower-case names; ``body`` is left out of repr.
+
+    ``redact`` strikes the credentials from what is quoted of it: a proxy's error page may echo the request.
+    """
 
     where: str
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    redact: Callable[[str], str] = field(default=redact_nothing, repr=False)
 
     @property
     def is_page(self) -> bool:
@@ -48,7 +53,11 @@ class Answer:
         if not isinstance(document, dict):
             return ""
         said = document.get("message") or document.get("error_description") or document.get("error") or ""
-        return " ".join(str(said).split())[:_LONGEST_MESSAGE]
+        return self.quote(str(said))
+
+    def quote(self, said: str) -> str:
+        """Return words of the answer as they may be shown: one bounded line without credentials."""
+        return self.redact(" ".join(said.split()))[:_LONGEST_MESSAGE]
 
     @property
     def is_unknown_state(self) -> bool:
@@ -147,7 +156,7 @@ def _build_redirect_error(answer: Answer) -> MigratorError:
     location = urlsplit(answer.headers.get("location", ""))
     there = f"{location.scheme}://{location.hostname or ''}{location.path}" if location.hostname else location.path
     return BackendError(
-        f"GitLab redirects (HTTP {answer.status}) to {there or 'nowhere'}; redirects are not followed",
+        f"GitLab redirects (HTTP {answer.status}) to {answer.quote(there) or 'nowhere'}; redirects are not followed",
         where=answer.where,
         hint="set source.url to the final address of GitLab, and source.project to the numeric id",
     )

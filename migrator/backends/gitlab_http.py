@@ -32,6 +32,7 @@ from migrator.errors import (
     MigratorError,
     UnknownOutcomeError,
 )
+from migrator.redact import Redactor
 
 __all__ = ["GitLabSource", "Project"]
 
@@ -63,9 +64,9 @@ class GitLabSource(GitLabProtection):
         _check_token(token)
         auth = _Basic(username, token) if username else _PrivateToken(token)
         session = _build_session(url, auth=auth, ca_bundle=ca_bundle, workers=workers)
-        super().__init__(
-            _RequestsExchange(session, url=url, timeout=timeout, retry=retry), project=project, retry=retry
-        )
+        redact = Redactor([token, f"{username}:{token}" if username else None])
+        exchange = _RequestsExchange(session, url=url, timeout=timeout, retry=retry, redact=redact)
+        super().__init__(exchange, project=project, retry=retry)
 
     def write_state(self, name: str, data: bytes, *, serial: int, lock_id: str) -> None:
         """Store ``data`` as version ``serial`` under our lock (see ``StateSource``).
@@ -194,7 +195,10 @@ class _Basic(AuthBase):
 class _RequestsExchange:
     """``Exchange`` over a session with a pool of connections, shared by all threads."""
 
-    def __init__(self, session: requests.Session, *, url: str, timeout: float, retry: RetryPolicy) -> None:
+    def __init__(
+        self, session: requests.Session, *, url: str, timeout: float, retry: RetryPolicy, redact: Redactor
+    ) -> None:
+        self._redact = redact
         self._session = session
         self._url = url.rstrip("/")
         self._timeout = timeout
@@ -249,7 +253,7 @@ class _RequestsExchange:
         except (requests.RequestException, HTTPError, OSError) as error:
             raise self._build_error(error, where) from error
         answer_headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(where=where, status=response.status_code, headers=answer_headers, body=data)
+        return Answer(where=where, status=response.status_code, headers=answer_headers, body=data, redact=self._redact)
 
     def _build_error(self, error: Exception, where: str) -> MigratorError:
         """Return what a failed exchange means. The text of requests' own errors holds the query: it is not used."""

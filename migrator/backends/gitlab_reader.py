@@ -284,7 +284,7 @@ def _build_listed_state(node: _StateNode) -> ListedState:
 def _read_graph_answer(answer: Answer, path: str) -> _ProjectNode:
     document = decode_answer(answer, _GraphAnswer)
     if document.errors:
-        said = document.errors[0].message[:200]
+        said = answer.quote(document.errors[0].message)
         kind: type[MigratorError] = _UnknownFieldError if "doesn't exist on type" in said else BackendError
         raise kind(f"GitLab's GraphQL refuses the query: {said}", where=answer.where)
     if document.data is None or document.data.project is None:

@@ -9,7 +9,7 @@ number of threads: one client, one pool of connections.
 
 import base64
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -26,6 +26,7 @@ from migrator.backends.base import Head, Presence, WriteToken
 from migrator.backends.retry import RetryPolicy, TransientError, retry_call
 from migrator.backends.s3_errors import Failure, build_failure
 from migrator.errors import BackendError, ConfigurationError, MigratorError
+from migrator.redact import Redactor
 
 _CONNECT_SECONDS = 10
 _READ_SECONDS = 60
@@ -102,6 +103,7 @@ class Bucket:
             self._client: Any = session.client(
                 "s3", endpoint_url=self.endpoint, config=configuration, verify=ca_bundle or None
             )
+            self._credentials: Any = session.get_credentials()
             self._client.meta.events.register("before-sign.s3.PutObject", _drop_expectation)
             self._client.meta.events.register("before-call.s3", _forbid_redirect)
         except (BotoCoreError, ValueError) as error:
@@ -213,7 +215,17 @@ class Bucket:
         return Attempt(outcome=Outcome.DONE, token=self._read_token(answer, method, key))
 
     def _build_failure(self, error: Exception, method: str, key: str) -> Failure:
-        return build_failure(error, where=self.where(method, key), endpoint=self.endpoint)
+        return build_failure(
+            error, where=self.where(method, key), endpoint=self.endpoint, redact=Redactor(self._read_secrets())
+        )
+
+    def _read_secrets(self) -> Sequence[str | None]:
+        """Return what must not be shown: the credentials in use. Those of a profile may have been renewed since."""
+        try:
+            frozen = self._credentials.get_frozen_credentials() if self._credentials else None
+        except (BotoCoreError, ClientError):  # they could not be had: then nothing was signed with them
+            return ()
+        return (frozen.access_key, frozen.secret_key, frozen.token) if frozen else ()
 
     def _read_token(self, answer: Any, method: str, key: str) -> WriteToken:
         etag = answer.get("ETag")

@@ -4,7 +4,7 @@ Codes are those of the S3 API's error responses, plus what stand-alone stores an
 here holds a key, a signature or a query string.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,10 +121,13 @@ class Failure:
     error: MigratorError
 
 
-def build_failure(error: Exception, *, where: str, endpoint: str) -> Failure:
-    """Return what a botocore error means. ``where`` names the request, ``endpoint`` the store."""
+def build_failure(error: Exception, *, where: str, endpoint: str, redact: Callable[[str], str]) -> Failure:
+    """Return what a botocore error means. ``where`` names the request, ``endpoint`` the store.
+
+    ``redact`` strikes the credentials from the store's own words: SignatureDoesNotMatch, for one, names the access key.
+    """
     if isinstance(error, botocore_errors.ClientError):
-        return _build_answered_failure(error, where=where)
+        return _build_answered_failure(error, where=where, redact=redact)
     if isinstance(error, ResponseParserError):
         page = _NO_STORE.kind(_NO_STORE.message, where=where, hint=_NO_STORE.hint)
         return Failure(status=0, code="", in_doubt=True, error=page)
@@ -140,11 +143,11 @@ def build_failure(error: Exception, *, where: str, endpoint: str) -> Failure:
     return Failure(status=0, code="", in_doubt=not isinstance(error, _UNSENT), error=unreachable)
 
 
-def _build_answered_failure(error: botocore_errors.ClientError, *, where: str) -> Failure:
+def _build_answered_failure(error: botocore_errors.ClientError, *, where: str, redact: Callable[[str], str]) -> Failure:
     response: Mapping[str, Any] = error.response
     status = int(response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     code = str(response.get("Error", {}).get("Code", ""))
-    said = " ".join(str(response.get("Error", {}).get("Message", "")).split())[:160]
+    said = redact(" ".join(str(response.get("Error", {}).get("Message", "")).split()))[:160]
     meaning = _MEANINGS.get(code) or _MEANINGS_BY_STATUS.get(status)
     if meaning is None and status < 500 and not code.isalpha():  # botocore puts the status where no code was found
         meaning = _NO_STORE
@@ -152,7 +155,7 @@ def _build_answered_failure(error: botocore_errors.ClientError, *, where: str) -
         meaning = _Meaning(BackendUnreachableError, f"the store fails ({said or 'no reason given'})", _RUN_AGAIN)
     if meaning is None:
         meaning = _Meaning(BackendError, f"the store refuses ({said or 'no reason given'})", "migrator probe")
-    text = f"{meaning.message}: HTTP {status}" + (f" {code}" if code and not code.isdigit() else "")
+    text = f"{meaning.message}: HTTP {status}" + (f" {redact(code)[:60]}" if code and not code.isdigit() else "")
     in_doubt = status >= 500 and status != 501
     return Failure(
         status=status, code=code, in_doubt=in_doubt, error=meaning.kind(text, where=where, hint=meaning.hint)

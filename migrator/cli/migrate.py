@@ -8,6 +8,7 @@ from rich.markup import escape
 
 from migrator import __version__
 from migrator.cli.invocation import Invocation, read_clock
+from migrator.cli.tofu_program import check_program
 from migrator.cli.working import Working, confirm, show_status
 from migrator.engine.phases import FORWARD, Phase, StepKind
 from migrator.engine.runner import migrate as carry_out
@@ -47,6 +48,8 @@ def migrate(
     tree = invocation.discover_tree()
     _check_blockers(decoded)
     check_repository(decoded, read_repository_identity(tree.root))
+    if decoded.proof != "off":
+        check_program(decoded.tofu, invocation.environment, tree.root, where=str(path))
     if dry_run:
         _show_steps(invocation, decoded)
         return

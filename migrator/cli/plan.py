@@ -86,10 +86,11 @@ def _write_plan(path: Path, made: Plan) -> None:
 
 
 def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree, selected: tuple[str, ...]) -> Plan:
-    from migrator.cli.wiring import build_source, build_target, check_tofu, probe, read_secrets
+    from migrator.cli.tofu_program import find_proving_program
+    from migrator.cli.wiring import build_source, build_target, probe, read_secrets
 
     secrets = read_secrets(settings.source, settings.target, invocation.environment)
-    tofu = "" if settings.proof.plan == "off" else check_tofu(settings.tools.tofu, invocation.environment)
+    tofu = "" if settings.proof.plan == "off" else find_proving_program(settings, invocation.environment, tree.root)
     found = discover_inventory(tree)
     source = build_source(settings.source, secrets.token)
     resolved = source.resolve_project()

@@ -9,7 +9,8 @@ from rich.markup import escape
 
 from migrator.backends.base import StateSource, StateTarget
 from migrator.cli.invocation import Invocation
-from migrator.cli.wiring import build_source, build_target, check_variables, find_tofu, read_secrets
+from migrator.cli.tofu_program import find_tofu
+from migrator.cli.wiring import build_source, build_target, check_variables, read_secrets
 from migrator.errors import UsageError
 from migrator.plan.model import Project
 from migrator.rehearsal.embedded import stop_on_termination

@@ -2,10 +2,7 @@
 
 import getpass
 import os
-import re
-import shutil
 import socket
-import subprocess
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,10 +24,11 @@ from migrator.engine.work_tree import LocalWorkTree
 from migrator.errors import ConfigurationError
 from migrator.inventory.tree import RepositoryTree
 from migrator.journal.run_directory import RunDirectory
-from migrator.plan.model import Plan, PlannedSource, PlannedTarget
+from migrator.plan.model import Plan, PlannedSource, PlannedState, PlannedTarget
 from migrator.settings import SourceSettings, TargetSettings
 
-OLDEST_TOFU = (1, 10)
+_READ_BY_PROVIDERS = {"GITLAB_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+_OUR_OPTIONS = "MIGRATOR_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +39,11 @@ class Secrets:
     access_key: str
     secret_key: str
     session_token: str | None = None
+
+    @property
+    def all(self) -> tuple[str | None, ...]:
+        """Everything that must never be shown."""
+        return self.token, self.access_key, self.secret_key, self.session_token
 
     def __repr__(self) -> str:
         return "Secrets(...)"
@@ -167,45 +170,32 @@ def build_prover(
         root=tree.root,
         paths=tree.paths,
         scratch=run.path / "scratch",
-        environment=environment,
+        environment=build_proof_environment(environment, plan),
         source_environment=http,
         target_environment=s3,
-        secrets=(secrets.token, secrets.secret_key, secrets.session_token or ""),
+        secrets=(*secrets.all, f"{http['TF_HTTP_USERNAME']}:{secrets.token}"),
+        read_document=lambda state: read_captured(run, state),
     )
 
 
-def find_tofu(configured: str, environment: Mapping[str, str]) -> str | None:
-    """Return the program that proves: the configured one, then $TOFU, then PATH; None when there is none."""
-    if configured not in ("tofu", "terraform"):
-        return shutil.which(configured)
-    named = environment.get("TOFU")
-    return shutil.which(named) if named else shutil.which(configured)
+def build_proof_environment(environment: Mapping[str, str], plan: Plan) -> dict[str, str]:
+    """Return the operator's environment without what only this program is for.
 
-
-def check_tofu(configured: str, environment: Mapping[str, str]) -> str:
-    """Return the path of a program that is new enough for the s3 backend's own lock.
-
-    Raises: ConfigurationError.
+    Names that OpenTofu's providers read themselves stay: a stack may need GITLAB_TOKEN as well as we do.
     """
-    program = find_tofu(configured, environment)
-    if program is None:
-        raise ConfigurationError(
-            f"the proof by plan needs {configured}, which was not found",
-            where="migrator.toml, [tools] tofu; then TOFU and PATH",
-            now="nothing was touched",
-            hint='install OpenTofu >= 1.10, or set TOFU, or weaken the proof: [proof] plan = "off"',
-        )
-    result = subprocess.run([program, "version"], capture_output=True, text=True, env={**environment}, check=False)
-    version = re.search(r"v(\d+)\.(\d+)", result.stdout)
-    if version is None or (int(version[1]), int(version[2])) < OLDEST_TOFU:
-        found = version[0] if version else "no version"
-        raise ConfigurationError(
-            f"{program} is {found}; the lock of the s3 backend (use_lockfile) needs 1.10 or newer",
-            where=program,
-            now="nothing was touched",
-            hint="install OpenTofu >= 1.10, or name another program in [tools] tofu",
-        )
-    return str(Path(program))
+    target = plan.target
+    ours = {plan.source.token_env, target.access_key_env, target.secret_key_env, target.session_token_env}
+    dropped = ours - _READ_BY_PROVIDERS
+    return {
+        name: value for name, value in environment.items() if name not in dropped and not name.startswith(_OUR_OPTIONS)
+    }
+
+
+def read_captured(run: RunDirectory, state: PlannedState) -> bytes | None:
+    """Return the document that the run captured of a state, None where it has none that is whole."""
+    if state.sha256 is None or not run.blobs.has(state.sha256):
+        return None
+    return run.blobs.read(state.sha256)
 
 
 def new_id() -> str:

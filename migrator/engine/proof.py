@@ -7,7 +7,6 @@ Compares what would change (``show -json``), so drift that was there before is r
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import threading
@@ -18,14 +17,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from migrator.engine.proof_copies import copy_repository, copy_variable_files, write_copy
 from migrator.engine.steps.cut_over_file import build_post_image
-from migrator.errors import CheckFailedError, ConfigurationError
-from migrator.journal.durable import make_private_directory
+from migrator.errors import CheckFailedError, ConfigurationError, StoppedError
+from migrator.journal.durable import PRIVATE_FILE, make_private_directory
 from migrator.journal.record import Body
 from migrator.plan.model import Plan, PlannedState
+from migrator.redact import Redactor
 from migrator.rewrite.replacements.wording import build_backend_file_name
+from migrator.state.sensitive import find_sensitive_values
 
 TIMEOUT_SECONDS = 900
+PRIVATE_UMASK = 0o077  # for what OpenTofu writes: plan files and data directories hold secrets
 NO_CHANGES, CHANGES = 0, 2
 # Settings of the caller's shell that would change which backend or workspace is used.
 _DROPPED = ("TF_HTTP_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_LOG", "TF_INPUT")
@@ -33,7 +36,11 @@ _DROPPED = ("TF_HTTP_", "TF_CLI_ARGS", "TF_WORKSPACE", "TF_DATA_DIR", "TF_LOG", 
 
 @dataclass(slots=True)
 class TofuProver:
-    """Proves states of one plan. ``secrets`` are struck from everything that is shown."""
+    """Proves states of one plan.
+
+    ``secrets``, and what a document (which ``read_document`` gives) marks as sensitive, are struck from everything that
+    is shown and from the log that is left for reading.
+    """
 
     program: str
     plan: Plan
@@ -43,7 +50,8 @@ class TofuProver:
     environment: Mapping[str, str]
     source_environment: Mapping[str, str]
     target_environment: Mapping[str, str]
-    secrets: Sequence[str] = ()
+    secrets: Sequence[str | None] = ()
+    read_document: Callable[[PlannedState], bytes | None] = lambda _: None
     _copying: threading.Lock = field(default_factory=threading.Lock)
     # Two environments of one stack share its directory, where OpenTofu may write a lock file.
     _directories: dict[str, threading.Lock] = field(default_factory=lambda: defaultdict(threading.Lock))
@@ -51,9 +59,16 @@ class TofuProver:
     def prove(self, state: PlannedState) -> Body:
         """Plan on both sides and compare.
 
-        Raises: CheckFailedError.
+        Raises: CheckFailedError, StoppedError when there is no place to work in.
         """
-        self._copy_once()
+        try:
+            self._copy_once()
+        except OSError as error:
+            raise StoppedError(
+                f"the copies for the proof cannot be made: {error.strerror}",
+                where=str(error.filename or self.scratch),
+                hint="make room on the disk",
+            ) from None
         with self._directories[state.directory]:
             target = self._examine(state, "target", self._target_flags(state), self.target_environment)
             if self.plan.proof == "init-only":
@@ -87,9 +102,8 @@ class TofuProver:
             for file in self.plan.files:
                 path = self.scratch / "target" / file.path
                 before = path.read_bytes() if path.exists() else None
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(build_post_image(file, before))
-            done.touch()
+                write_copy(path, build_post_image(file, before))
+            done.touch(PRIVATE_FILE)
 
     def _examine(
         self, state: PlannedState, side: str, flags: Sequence[str], credentials: Mapping[str, str]
@@ -100,7 +114,7 @@ class TofuProver:
             environment=self._environment(state, side, credentials),
             log=self.scratch / f"{_file_name(state)}-{side}.log",
             describe=f"{state.name} against the {side}",
-            strike=self._strike,
+            build_redactor=lambda: self._build_redactor(state),
         )
         call.run("init", "-reconfigure", "-input=false", "-no-color", *flags)
         if self.plan.proof == "init-only":
@@ -135,11 +149,9 @@ class TofuProver:
             **credentials,
         }
 
-    def _strike(self, text: str) -> str:
-        for secret in self.secrets:
-            if secret:
-                text = text.replace(secret, "[secret]")
-        return text
+    def _build_redactor(self, state: PlannedState) -> Redactor:
+        document = self.read_document(state)
+        return Redactor([*self.secrets, *(find_sensitive_values(document) if document else ())])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +169,7 @@ class _Call:
     environment: Mapping[str, str]
     log: Path
     describe: str
-    strike: Callable[[str], str]
+    build_redactor: Callable[[], Redactor]  # called for a failure only: a document may be large
 
     def run(self, *arguments: str, allowed: Sequence[int] = (0,)) -> int:
         return self._call(arguments, allowed)[0]
@@ -174,6 +186,7 @@ class _Call:
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=TIMEOUT_SECONDS,
+                umask=PRIVATE_UMASK,
                 check=False,
             )
         except FileNotFoundError:
@@ -184,9 +197,8 @@ class _Call:
             raise self._failed(arguments[0], f"no end within {TIMEOUT_SECONDS} s") from None
         if result.returncode in allowed:
             return result.returncode, result.stdout
-        output = self.strike((result.stdout + b"\n" + result.stderr).decode(errors="replace"))
-        with os.fdopen(os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as stream:
-            stream.write(output)
+        output = self.build_redactor()((result.stdout + b"\n" + result.stderr).decode(errors="replace"))
+        write_copy(self.log, output.encode())
         raise self._failed(arguments[0], first_error(output))
 
     def _failed(self, command: str, reason: str) -> CheckFailedError:
@@ -215,34 +227,6 @@ def read_changes(shown: Mapping[str, Any]) -> dict[str, Any]:
         if change["actions"] != ["no-op"]:
             changes[f"output.{name}"] = change
     return changes
-
-
-def copy_repository(root: Path, paths: Sequence[str], destination: Path) -> None:
-    """Copy the files of the repository; modes are kept, links are not followed."""
-    for path in paths:
-        copy = destination / path
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(root / path, copy, follow_symlinks=False)
-
-
-def copy_variable_files(root: Path, state: PlannedState, destination: Path) -> None:
-    """Copy values that git may ignore but OpenTofu reads: ``*.tfvars`` of the stack, and the files that are bound.
-
-    Raises: ConfigurationError when such a file lies outside of the repository.
-    """
-    stack = root / state.directory
-    found = [*stack.glob("*.tfvars"), *stack.glob("*.tfvars.json"), *(stack / name for name in state.var_files)]
-    for file in found:
-        if file.is_file():
-            copy = Path(os.path.normpath(destination / state.directory / os.path.relpath(file, stack)))
-            if not copy.is_relative_to(destination):
-                raise ConfigurationError(
-                    f"the variable file of {state.name} lies outside of the repository",
-                    where=str(file),
-                    hint="name a file of the repository in var_files",
-                )
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, copy)
 
 
 def _file_name(state: PlannedState) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from migrator.engine.proof import TofuProver, copy_variable_files, first_error, read_changes
-from migrator.errors import CheckFailedError, ConfigurationError
+from migrator.engine.proof import TofuProver, first_error, read_changes
+from migrator.engine.proof_copies import copy_variable_files
+from migrator.errors import CheckFailedError, ConfigurationError, StoppedError
 from migrator.inventory.model import Place
 from migrator.plan.model import PlannedEdit, PlannedFile
 from tests.support.programs import require_program
@@ -182,6 +183,50 @@ def test_a_failure_quotes_one_line_without_secrets_and_keeps_a_private_log(lab, 
     assert "[secret]" in log.read_text()
 
 
+def test_what_the_document_marks_as_sensitive_is_struck_from_output_that_shows_it(lab, program, moto, applied):
+    """A precondition that tells a secret, as a provider might: OpenTofu itself lets `nonsensitive` do it."""
+    careless = STACK + (
+        'resource "terraform_data" "two" {\n  lifecycle {\n    precondition {\n      condition = var.text == "no"\n'
+        f'      error_message = "Error: it is {SECRET}"\n    }}\n  }}\n}}\n'
+    )
+    world, _ = lab(main=careless)
+    shown = build_prover(world, program, moto)
+    with pytest.raises(CheckFailedError) as failed:
+        shown.prove(world.state("attic-dev"))
+    assert SECRET in Path(failed.value.where).read_text()  # the control: without the document nobody knows the secret
+    struck = build_prover(world, program, moto, read_document=lambda _: applied)
+    with pytest.raises(CheckFailedError) as failed:
+        struck.prove(world.state("attic-dev"))
+    assert SECRET not in Path(failed.value.where).read_text() + failed.value.message
+    assert "it is [secret]" in Path(failed.value.where).read_text()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_every_file_that_a_proof_leaves_is_private(lab, program, moto, umask):
+    world, _ = lab(main=STACK.replace('"first"', '"second"'))
+    (world.root / "stacks/attic/dev.tfvars").write_text('text = "other"\n')
+    (world.root / "stacks/attic/run.sh").write_text("")
+    (world.root / "stacks/attic/run.sh").chmod(0o755)
+    prover = build_prover(world, program, moto)
+    before = os.umask(umask)
+    try:
+        prover.prove(world.state("attic-dev"))
+    finally:
+        os.umask(before)
+    found = [path for path in prover.scratch.rglob("*") if not path.is_symlink()]
+    modes = {path.relative_to(prover.scratch): stat.S_IMODE(path.stat().st_mode) for path in found}
+    assert any(path.name == "run.sh" for path in modes)
+    assert {mode & 0o077 for mode in modes.values()} == {0}, modes
+
+
+def test_no_room_for_the_copies_stops_the_run(lab, monkeypatch):
+    world, prover = lab()
+    monkeypatch.setattr("shutil.copyfileobj", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(StoppedError, match="No space left") as stopped:
+        prover.prove(world.state("attic-dev"))
+    assert stopped.value.exit_code == 5
+
+
 def test_wrong_credentials_fail_the_proof(lab, program, moto):
     world, _ = lab()
     prover = build_prover(
@@ -256,11 +301,13 @@ def test_variable_files_beside_the_stack_are_copied(tmp_path, lab):
     assert found == ["stacks/attic/a.auto.tfvars", "stacks/common.tfvars"]
 
 
-@pytest.mark.parametrize("where", ["../../../outside.tfvars", "{absolute}"])
+@pytest.mark.parametrize("where", ["../../../outside.tfvars", "{absolute}", "link.tfvars"])
 def test_a_variable_file_outside_of_the_repository_is_refused(tmp_path, lab, where):
     world, _ = lab()
     outside = world.root.parent / "outside.tfvars"
     outside.write_text("")
+    if where == "link.tfvars":
+        (world.root / "stacks/attic/link.tfvars").symlink_to(outside)
     state = replace(world.state("attic-dev"), var_files=(where.format(absolute=outside),))
     with pytest.raises(ConfigurationError, match="outside of the repository"):
         copy_variable_files(world.root, state, tmp_path / "copy")

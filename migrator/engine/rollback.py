@@ -64,10 +64,12 @@ def _take_back(plan: Plan, run: Run) -> None:
     run.tell(Event(name="stage", step="lock"))
     _close_both_sides(plan, run)
     run.tell(Event(name="stage", step="carry"))
-    _carry_newer(plan, run)
+    carried = _carry_newer(plan, run)
     run.tell(Event(name="stage", step="files"))
     restore_files(plan, run)
     run.tell(Event(name="stage", step="release"))
+    # Where a newer document came home since, it is that one that may be removed, whatever an earlier attempt meant to.
+    run.begin_undo([build_state_step(StepKind.PUBLISH, state) for state in carried], again=True)
     undo_for_states(plan.states, (StepKind.PUBLISH, StepKind.LOCK_TARGET, StepKind.LOCK_SOURCE), run)
 
 
@@ -131,8 +133,24 @@ def _close_both_sides(plan: Plan, run: Run) -> None:
     opened = [state for state in opened if not locked[state.name]]
     undo_for_states(opened, (StepKind.UNLOCK_TARGET,), run)
     undo_for_states(plan.states, (StepKind.PROTECT_SOURCE,), run)
+    run_for_states(plan.states, lambda state: _close_target(state, run), workers=run.workers)
     sealed = [state for state in opened if not was_given_back(state, run)]
     run_for_states(sealed, lambda state: close_source(state, run), workers=run.workers)
+
+
+def _close_target(state: PlannedState, run: Run) -> None:
+    """Take the target's lock that this run holds by its journal again, with its ID, where somebody forced it open.
+
+    Raises: ForeignLockError.
+    """
+    publish = run.view.step(StepKind.PUBLISH, state.name)
+    lock_id = held_target_lock(run.view, state.name)
+    if not lock_id or publish.evidence is None or publish.state is StepState.UNDONE:
+        return  # nothing of ours stands there, or its lock may be given back already
+    holder = run.ports.target.read_lock(state.key, lock_id)
+    if holder is None:
+        info = run.ports.build_lock("migrator: state moves back to GitLab", lock_id=lock_id)
+        run.ports.target.acquire_lock(state.key, info)
 
 
 def _is_still_locked(state: PlannedState, run: Run) -> bool:
@@ -143,7 +161,8 @@ def _is_still_locked(state: PlannedState, run: Run) -> bool:
     return not run.settle(build_state_step(StepKind.UNLOCK_TARGET, state), unlock.intent)
 
 
-def _carry_newer(plan: Plan, run: Run) -> None:
+def _carry_newer(plan: Plan, run: Run) -> list[PlannedState]:
+    """Bring home what is newer at the target, and return whose it was."""
     found = _for_each(plan.states, read_newer, run)
     states = [state for state in plan.states if found[state.name] is not None]
     _lock_sources(states, run)
@@ -152,6 +171,7 @@ def _carry_newer(plan: Plan, run: Run) -> None:
     begun = [state for state in states if _is_in_doubt(state, run)]
     do_for_states([state for state in states if state not in begun], CarryBack, run, again=True)
     do_for_states(begun, CarryBack, run)
+    return states
 
 
 def _lock_sources(states: Sequence[PlannedState], run: Run) -> None:
@@ -194,7 +214,8 @@ def read_newer(state: PlannedState, run: Run) -> str | None:
 
     Raises: RefusedError when what stands there is neither ours nor a successor of what the source has.
     """
-    if run.view.step(StepKind.PUBLISH, state.name).state is not StepState.DONE:
+    publish = run.view.step(StepKind.PUBLISH, state.name)
+    if publish.evidence is None or publish.state is StepState.UNDONE:
         return None  # in doubt: whatever stands there, nobody was ever sent to it; taken back: nothing of ours stands there
     home = run.view.step(StepKind.CARRY_BACK, state.name).evidence or {
         "sha256": state.sha256,
@@ -203,7 +224,7 @@ def read_newer(state: PlannedState, run: Run) -> str | None:
     }
     head = run.ports.target.read_state(state.key)
     if head.presence is not Presence.PRESENT:
-        if state.sha256 is None:
+        if state.sha256 is None or publish.state is StepState.UNDO_IN_DOUBT:
             return None
         raise _blocked(state, "the target no longer holds the state that this run published")
     digest = digest_of(head.data)

@@ -71,7 +71,7 @@ class Run:
         self._begun.update((step.kind, step.unit) for step in fresh)
         self.write_mirror()
 
-    def begin_undo(self, steps: Iterable[Step]) -> None:
+    def begin_undo(self, steps: Iterable[Step], *, again: bool = False) -> None:
         """As ``begin``, for steps that are to be taken back; those that were never begun are left alone."""
         self.check_interrupt()
         views = [(step, self.view.step(step.kind, step.unit)) for step in steps]
@@ -84,7 +84,7 @@ class Run:
                     unit=step.unit,
                 )
                 for step, view in views
-                if view.intent is not None and view.undo_intent is None
+                if view.intent is not None and (view.undo_intent is None or again)
             ]
         )
         self.write_mirror()

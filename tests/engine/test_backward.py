@@ -350,3 +350,54 @@ def test_verify_after_the_rollback_of_a_state_that_was_never_written(make_world)
     assert [one.found for one in world.verify() if one.name == "source-document"] == ["never written, as before"]
     world.apply_at_source("attic-dev", document(1))
     assert world.failed_checks() == {}
+
+
+def test_a_target_lock_that_was_forced_open_is_taken_again_and_what_was_written_comes_home(world):
+    """Before cut-over nobody was sent to the target, and still somebody forced both locks open and applied there."""
+    world.migrate(Phase.CHECKED)
+    world.force_unlock_source("attic-dev")
+    world.delete("attic-dev", ".tflock")
+    world.put("attic-dev", document(8))
+    world.rollback()
+    assert world.source.read_state("attic-dev").data == document(8)
+    assert (world.truth().objects, set(world.truth().locked.values())) == ({}, {False})
+    assert world.failed_checks() == {}
+
+
+def test_what_is_written_past_our_lock_while_the_way_back_works_comes_home_at_the_next_attempt(world):
+    """A rival that obeys no lock writes after the target was read: nothing is deleted, and rolling back again carries it."""
+    world.migrate(Phase.CUT_OVER)
+
+    def write_after_files(run):
+        def listen(event):
+            if (event.name, event.step) == ("stage", "release"):
+                world.put("attic-dev", document(8))
+
+        run.listen = listen
+
+    with pytest.raises(StoppedError, match="did not write"):
+        world.rollback(prepare=write_after_files)
+    assert world.truth().objects["attic-dev"] == document(8)
+    world.rollback()
+    assert world.source.read_state("attic-dev").data == document(8)
+    assert (world.truth().objects, world.failed_checks()) == ({}, {})
+
+
+def test_what_moves_on_after_it_was_carried_back_is_carried_back_again(world):
+    world.migrate()
+    world.put("attic-dev", document(9))
+
+    def write_after_carry(run):
+        def listen(event):
+            if (event.name, event.step) == ("undo", "cut_over_file"):
+                world.put("attic-dev", document(10))
+
+        run.listen = listen
+
+    with pytest.raises(StoppedError):
+        world.rollback(prepare=write_after_carry)
+    assert world.source.read_state("attic-dev").data == document(9)
+    world.rollback()
+    assert world.source.read_state("attic-dev").data == document(10)
+    assert sorted(world.truth().versions["attic-dev"]) == [7, 9, 10]
+    assert (world.truth().objects, world.failed_checks()) == ({}, {})

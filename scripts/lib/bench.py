@@ -114,6 +114,36 @@ def _ours(lab: Lab) -> float:
     return statistics.median(times)
 
 
+def measure_durability(scratch: Path, options: argparse.Namespace) -> list[Row]:
+    """What the journal's syncs and the mirror cost, each left out in turn; the three are measured in turns."""
+    count = options.states
+    with open_lab(scratch, count) as lab:
+        local = lab.directory / "local.toml"
+        settings = (lab.repository / "migrator.toml").read_text()
+        local.write_text(settings.replace("[target]\n", '[target]\nrun_prefix = ""\n'))
+        plans = {"whole": lab.directory / "whole.json", "local": lab.directory / "local.json"}
+        lab.migrator("plan", "-o", str(plans["whole"]))
+        lab.migrator("--config", str(local), "plan", "-o", str(plans["local"]))
+        times: dict[str, list[float]] = {"whole": [], "unsynced": [], "local": []}
+        for _ in range(_REPEATS * 2):
+            for name, taken in times.items():
+                plan = plans["local" if name == "local" else "whole"]
+                taken.append(_time(partial(_migrate, lab, plan, synced=name != "unsynced")))
+                lab.migrator("rollback", "--yes")
+    whole, unsynced, alone = (statistics.median(times[name]) for name in ("whole", "unsynced", "local"))
+    return [
+        ("migrate / the same without any sync to disk", f"{whole / unsynced:.2f} x", "<= 1.15 x"),
+        ("migrate / the same without the mirror", f"{whole / alone:.2f} x", ""),
+    ]
+
+
+def _migrate(lab: Lab, plan: Path, *, synced: bool) -> None:
+    code = "" if synced else "import os; os.fsync = os.fdatasync = lambda descriptor: None\n"
+    code += "import runpy; runpy.run_module('migrator', run_name='__main__')"
+    command = [sys.executable, "-c", code, "--repo", str(lab.repository), "--quiet", "migrate", str(plan), "--yes"]
+    _run([*command, "--until", "checked"], lab=lab)
+
+
 def _bare(lab: Lab) -> float:
     path = lab.directory / "coordinates.json"
     coordinates = {
@@ -240,6 +270,7 @@ _PARTS: dict[str, Callable[[Path, argparse.Namespace], list[Row]]] = {
     "inventory": measure_inventory,
     "migrate": measure_migrate,
     "latency": measure_latency,
+    "durability": measure_durability,
     "large": measure_large,
     "memory": measure_memory,
 }

@@ -139,6 +139,7 @@ class Mirror:
         if self._lock is None:
             self.hold()
         piece = self._directory.read_journal(self._length)
+        piece = piece[: piece.rfind(b"\n") + 1]  # a torn end, as a full disk leaves it, is no record
         if not piece:
             return
         if not self._records:

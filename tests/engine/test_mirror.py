@@ -214,3 +214,22 @@ def test_blobs_keep_their_names(world):
     run = there.fetch()
     store: BlobStore = run.blobs
     assert all(sha256(store.read(name)).hexdigest() == name for name in store.sizes())
+
+
+def test_a_torn_end_of_the_journal_is_not_mirrored(world):
+    """A disk that fills up leaves half a line; whoever opens the journal next drops it."""
+    world.migrate(Phase.CHECKED)
+
+    def tear(run):
+        with (world.directory().path / "journal.jsonl").open("ab") as stream:
+            stream.write(b'{"at":')
+        run.end_mirror()
+        raise Died
+
+    with pytest.raises(Died):
+        world.open(tear)
+    assert world.migrate() is Phase.MIGRATED
+    there = world.clone()
+    there.fetch()
+    there.rollback()
+    assert there.failed_checks() == {}

@@ -1,11 +1,13 @@
 """What a run does and did: progress while it goes, then status and checks."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import RenderableType
 from rich.markup import escape
 
 from migrator.engine.events import Event
+from migrator.engine.phases import Phase
 from migrator.engine.status import RunStatus, StateStatus
 from migrator.engine.taking_back import Carried
 from migrator.engine.verify import Check
@@ -17,12 +19,15 @@ _STAGES = {
     "checked": "publish and read back",
     "proven": "prove by plan",
     "cut-over": "cut files over",
-    "migrated": "unlock the target",
+    "migrated": "seal the source, unlock the target",
     "lock": "lock the target again",
     "carry": "carry back what is newer",
     "files": "restore files",
     "release": "remove our objects and give back locks",
 }
+
+
+_MOST_DOUBTS = 12  # a stage begins with all of its intents: after a kill every state of it may be in doubt
 
 
 class Progress:
@@ -62,6 +67,8 @@ def build_status_report(status: RunStatus) -> list[RenderableType]:
         build_heading("States", len(status.states)),
         build_table(("state", "authority", "source lock", "target lock", "serial", "journal"), rows),
     ]
+    if status.phase in (Phase.MIGRATED, Phase.FINALIZED) and status.states:
+        parts += ["", *_describe_seals(status.states)]
     if status.proof != "required":
         parts.append(f"\n[yellow]proof by plan: {status.proof}[/yellow] (weaker than required; recorded in the plan)")
     if status.target_left:
@@ -75,10 +82,21 @@ def build_status_report(status: RunStatus) -> list[RenderableType]:
         parts.append(f"\n[yellow]acknowledged:[/yellow] {escape(', '.join(status.overrides))}")
     if status.in_doubt:
         parts.append(build_heading("In doubt; the next command settles them by looking", len(status.in_doubt)))
-        parts += [f"  {escape(one)}" for one in status.in_doubt]
+        parts += [f"  {escape(one)}" for one in status.in_doubt[:_MOST_DOUBTS]]
+        if more := len(status.in_doubt) - _MOST_DOUBTS:
+            parts += [f"  and {more} more (--json names all)"] if more > 0 else []
     if status.stopped:
         parts.append(f"\nstopped: {escape(status.stopped)}")
     return [*parts, f"\nnext: {escape(status.next_command)}"]
+
+
+def _describe_seals(states: Sequence[StateStatus]) -> list[str]:
+    """Return one line for each kind of seal: what it is, why it is no more, of how many states."""
+    kinds = Counter((state.seal, state.seal_reason) for state in states)
+    return [
+        escape(f"seal of {build_count(number, 'state')}: {seal}" + (f" ({reason})" if reason else ""))
+        for (seal, reason), number in kinds.items()
+    ]
 
 
 def _serial(state: StateStatus) -> str:

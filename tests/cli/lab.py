@@ -91,7 +91,10 @@ class Finished:
 
 @dataclass
 class Lab:
-    """``states`` maps names to their versions' bytes; ``rows`` are further entries of the stand-in's configuration."""
+    """``states`` maps names to their versions' bytes; ``rows`` are further entries of the stand-in's configuration.
+
+    With ``protection`` its GitLab has protection rules.
+    """
 
     directory: Path
     server: S3Server
@@ -100,6 +103,7 @@ class Lab:
     faults: Sequence[Mapping[str, object]] = ()
     bindings: str = BINDINGS
     proof: str = "off"
+    protection: bool = False
 
     def __post_init__(self) -> None:
         self.bucket = next(_buckets)
@@ -220,6 +224,7 @@ class Lab:
         token = {"value": TOKEN, "kind": "pat", "user": "maint", "scopes": ["api"], "roles": {"84": "maintainer"}}
         weaker = {**token, "value": DEVELOPER_TOKEN, "user": "dev", "roles": {"84": "developer"}}
         return {
+            **({"protection_rules": []} if self.protection else {}),
             "format": "gitlab-standin/1",
             "projects": [{"id": 84, "path": "acme/infra"}],
             "tokens": [token, weaker],

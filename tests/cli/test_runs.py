@@ -368,6 +368,30 @@ def test_verify_sees_a_lifted_seal(lab):
     assert verify_failure(lab) == "beta-dev: source-sealed, open: the seal was lifted"
 
 
+@pytest.mark.parametrize(
+    ("protection", "seal", "said"),
+    [
+        (True, "lock and protection rule", "seal of 2 states: lock and protection rule\n"),
+        (
+            False,
+            "lock",
+            "seal of 2 states: lock (this GitLab has no protection rules for states, or the feature is off)",
+        ),
+    ],
+)
+def test_status_says_what_the_seal_is_and_why(make_lab, *, protection, seal, said):
+    lab = make_lab(protection=protection)
+    lab.migrate()
+    assert said in lab.run("status").out
+    told = json.loads(lab.run("status", "--json").out)
+    assert {state["seal"] for state in told["states"]} == {seal}
+    shown = lab.run("verify", "-v").out
+    assert ("source-protected" in shown) is protection
+    lab.run("rollback", "--yes")
+    assert lab.gitlab.rules(84) == []
+    assert "seal of" not in lab.run("status").out
+
+
 def test_verify_sees_a_foreign_write_at_the_source(lab):
     lab.migrate()
     unlock_at_source(lab, "beta-dev")

@@ -48,16 +48,16 @@ def read_mirrored_plan(store: RunStore, run_id: str) -> bytes:
 
 
 def fetch_run(store: RunStore, run_id: str, home: Home) -> RunDirectory:
-    """Make the run directory of a run that another machine began, and return it.
+    """Make the run directory of a run that another machine began, and return it. Hold ``home.locked()``.
 
     Raises: BackendError, JournalError when what stands in the bucket is damaged.
     """
     plan = read_mirrored_plan(store, run_id)
     journal = _read_pieces(store, f"{_RUNS}{run_id}/")
-    directory = home.create_run(run_id, plan)
-    _fetch_blobs(store, f"{_RUNS}{run_id}/", directory)
-    directory.write_journal(journal)
-    return directory
+    with home.receive_run(run_id, plan) as incoming:
+        _fetch_blobs(store, f"{_RUNS}{run_id}/", incoming)
+        incoming.write_journal(journal)
+    return home.find_run(run_id)
 
 
 class Mirror:

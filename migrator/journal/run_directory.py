@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,11 +11,12 @@ from pathlib import Path
 
 from migrator.errors import ConfigurationError, JournalError, JournalWriteError, RefusedError, UsageError
 from migrator.journal.blobs import BlobStore
-from migrator.journal.durable import PRIVATE_FILE, make_private_directory, write_durably
+from migrator.journal.durable import PRIVATE_FILE, make_private_directory, sync_directory, write_durably
 from migrator.journal.fold import RunView, fold
 from migrator.journal.log import Log, read_log
 
 HOME = ".migrator"
+_INCOMING = ".incoming"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,17 +194,27 @@ class Home:
         """Create a run with its own copy of the plan, durably."""
         self.prepare()
         run = RunDirectory(self.path / "runs" / run_id)
-        try:
+        with _making(run.path):
             make_private_directory(run.path)
             write_durably(run.path / "plan.json", plan)
-        except OSError as error:
-            raise ConfigurationError(
-                f"the run cannot be created: {error.strerror}",
-                where=str(run.path),
-                now="nothing was touched",
-                hint="make room on the disk, then run the command again",
-            ) from None
         return run
+
+    @contextmanager
+    def receive_run(self, run_id: str, plan: bytes) -> Iterator[RunDirectory]:
+        """Yield a directory to be filled with a run from elsewhere; it becomes a run, in one move, when the block ends.
+
+        Until then no command takes it for one: with half of its journal it would say what is not true. Hold ``locked()``.
+        """
+        run = RunDirectory(self.path / "runs" / run_id)
+        incoming = run.path.with_name(f".{run_id}{_INCOMING}")
+        with _making(run.path):
+            for left in incoming.parent.glob(f".*{_INCOMING}"):
+                shutil.rmtree(left)
+        filled = self.create_run(incoming.name, plan)
+        yield filled
+        with _making(run.path):
+            filled.path.rename(run.path)
+            sync_directory(run.path.parent)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -215,8 +227,23 @@ class Home:
             yield
 
 
+@contextmanager
+def _making(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"the run cannot be created: {error.strerror}",
+            where=str(path),
+            now="nothing was touched",
+            hint="make room on the disk, then run the command again",
+        ) from None
+
+
 def _is_run(path: Path) -> bool:
     """A directory without plan and journal never was a run: making it was cut short, before anything else was done."""
+    if path.name.endswith(_INCOMING):
+        return False
     return path.is_dir() and any((path / name).exists() for name in ("plan.json", "journal.jsonl"))
 
 

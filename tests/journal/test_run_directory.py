@@ -1,5 +1,6 @@
 """``.migrator``: private from creation, never behind a link, and held by one process at a time."""
 
+import contextlib
 import os
 import stat
 import subprocess
@@ -53,6 +54,20 @@ def test_a_run_whose_making_was_cut_short_is_none(tmp_path):
     whole = home.create_run("run-2", b"{}")
     (home.path / "runs" / "run-3").mkdir()
     assert home.find_run(None) == whole
+
+
+def test_a_run_from_elsewhere_is_one_when_it_is_whole(tmp_path):
+    home = Home(tmp_path)
+    for killed in (True, False):
+        with contextlib.suppress(KeyboardInterrupt), home.receive_run("run-1", b"{}") as incoming:
+            incoming.blobs.write(b"document")
+            incoming.write_journal(b"")
+            assert home.runs() == []
+            if killed:
+                raise KeyboardInterrupt
+    (run,) = home.runs()
+    assert (run.run_id, run.read_plan_bytes(), len(run.blobs.sizes())) == ("run-1", b"{}", 1)
+    assert [path.name for path in run.path.parent.iterdir()] == ["run-1"]
 
 
 @pytest.mark.parametrize("link", [".migrator", ".migrator/runs", ".migrator/lock"])

@@ -143,9 +143,12 @@ def _locate(error: Exception) -> str:
 
 
 def _interrupted() -> InterruptedRunError:
-    """An interrupt outside of a run: no command changes a state there."""
+    """An interrupt outside of a run's steps: before the first, or after the last, when all is done."""
     return InterruptedRunError(
-        "interrupted", where="terminal", now="no state, lock or file was changed", hint="run the command again"
+        "interrupted",
+        where="terminal",
+        now="no step of a run was cut short",
+        hint="migrator status, or the command again",
     )
 
 

@@ -98,16 +98,27 @@ class Working:
             listen = Progress(self.invocation.output)
             run = Run(log=log, view=fold(log.records), ports=ports, mirror=mirror, listen=listen)
             try:
-                with _interrupts(run):
+                with _signals(run), self._attended(run):
                     yield run
-            except MigratorError as error:
-                complete_stop(error, self.read_status(run.view))
-                error.hint = self.name_plan(error.hint or "")
-                record_stop(run, error)
-                raise
             finally:
-                run.end_mirror()
                 log.close()
+
+    @contextmanager
+    def _attended(self, run: Run) -> Iterator[None]:
+        """Record what stops the run, and mirror how it ends."""
+        try:
+            with _interrupts():
+                yield
+        except MigratorError as error:
+            complete_stop(error, self.read_status(run.view))
+            error.hint = self.name_plan(error.hint or "")
+            record_stop(run, error)
+            raise
+        finally:
+            try:
+                run.end_mirror()
+            except KeyboardInterrupt:
+                pass  # what the run did stands, and is told as it is; the next command mirrors the rest
 
     def verify(self, view: RunView, secrets: "Secrets") -> list[Check]:
         """Return every check, the question to the inventory included."""
@@ -192,8 +203,8 @@ def show_status(working: Working, status: RunStatus, **more: object) -> None:
 
 
 @contextmanager
-def _interrupts(run: Run) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the run between two steps; a second SIGINT ends it at once."""
+def _signals(run: Run) -> Iterator[None]:
+    """Let SIGINT and SIGTERM end the run between two steps; a second one ends at once what goes on."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         if run.interrupt.is_set():
@@ -203,8 +214,14 @@ def _interrupts(run: Run) -> Iterator[None]:
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted in the middle of a step") from None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedRunError("interrupted in the middle of a step") from None

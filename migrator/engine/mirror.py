@@ -17,7 +17,7 @@ from hashlib import sha256
 from migrator.backends.base import Created, RunStore
 from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
 from migrator.engine.parallel import run_in_parallel, run_within_memory
-from migrator.errors import BackendError, ForeignLockError, JournalError, RefusedError, StoppedError
+from migrator.errors import ForeignLockError, JournalError, StoppedError
 from migrator.journal.log import check_journal
 from migrator.journal.run_directory import Home, RunDirectory
 
@@ -143,6 +143,8 @@ class Mirror:
         if not piece:
             return
         if not self._records:
+            # Whoever takes the run back must list it: a policy that forbids that is found now, not in the incident.
+            self._store.list_names(self._stem)
             self._create("plan.json", self._directory.read_plan_bytes())
         self._write_blobs()
         self._create(f"journal/{self._records + 1:08}.jsonl", piece)
@@ -150,14 +152,13 @@ class Mirror:
         self._records += piece.count(b"\n")
 
     def release(self) -> None:
-        """Give the run's lock back. A lock that cannot be given back stays ours: it names this run directory."""
-        if self._lock is None:
-            return
-        try:
-            self._store.remove(self._stem + "lock", sha256=sha256(self._lock).hexdigest())
-        except (BackendError, RefusedError):
-            pass
-        self._lock = None
+        """Give the run's lock back. A lock that cannot be given back stays ours: it names this run directory.
+
+        Raises: BackendError, ForeignObjectError when somebody took the run over.
+        """
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            self._store.remove(self._stem + "lock", sha256=sha256(lock).hexdigest())
 
     def shred(self) -> int:
         """Remove every mirrored blob and return how many. Versions of a versioned bucket stay.

@@ -112,7 +112,10 @@ class Run:
             self.mirror.write()
         except (MigratorError, OSError) as error:
             self.tell(Event(name="note", detail=f"the end of this command is not mirrored: {error}"))
-        self.mirror.release()
+        try:
+            self.mirror.release()
+        except MigratorError as error:
+            self.tell(Event(name="note", detail=f"another machine will find this run held by this one: {error}"))
 
     def do(self, step: Step) -> None:
         """Bring one step that was begun to ``DONE``: skip it, settle it, or take it.

@@ -6,6 +6,7 @@ from functools import partial
 from migrator.backends.base import ListedState, Presence, StateSource, StateTarget
 from migrator.engine.parallel import WORKERS, run_in_parallel
 from migrator.errors import InvalidStateError
+from migrator.plan.bounds import find_name_problem
 from migrator.plan.model import Finding, ObservedKey, ObservedState
 from migrator.state.snapshot import digest_of, read_snapshot
 
@@ -38,6 +39,16 @@ def _describe(state: ListedState, problem: Finding | None = None) -> ObservedSta
 
 
 def _observe_state(source: StateSource, state: ListedState) -> ObservedState:
+    if problem := find_name_problem(state.name):
+        return _describe(
+            state,
+            Finding(
+                code="unsafe-name",
+                where=state.name,
+                message=f"the name {problem}",
+                hint="exclude the state with a reason, or rename it at the source",
+            ),
+        )
     head = source.read_state(state.name)
     if head.presence is not Presence.PRESENT:
         if state.serial is None:

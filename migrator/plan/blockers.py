@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from migrator.inventory.groups import CutOverGroup
+from migrator.plan.bounds import is_plainly_spelt
 from migrator.plan.facts import Facts
 from migrator.plan.model import Finding, ObservedKey, PlannedFile, PlannedState, ProbeResult
 from migrator.settings import Settings
@@ -12,6 +13,7 @@ from migrator.settings import Settings
 ACKNOWLEDGEABLE = frozenset({"unsafe-target", "refused-file", "left-behind-state", "foreign-project"})
 _HCL = (".tf", ".tofu", ".tf.json", ".tofu.json")
 LONGEST_KEY = 1024  # bytes, of S3
+LONGEST_STEM = 200  # bytes: file systems take 255, with an ending and that of a temporary file
 
 
 def check_acknowledgements(settings: Settings) -> list[Finding]:
@@ -44,11 +46,11 @@ def check_created(facts: Facts, created: Iterable[PlannedFile]) -> list[Finding]
         Finding(
             code="unsafe-file-name",
             where=state.observed.name,
-            message="style partial names a file after each state, and this name holds a slash",
+            message="style partial names a file after each state, and this name holds a slash or is too long",
             hint="use style inline",
         )
         for state in facts.bound.states
-        if "/" in state.observed.name
+        if "/" in state.observed.name or len(state.observed.name.encode()) > LONGEST_STEM
     ]
     return occupied + nameless
 
@@ -136,6 +138,8 @@ def find_key_problem(key: str) -> str | None:
         return "ends in .tflock, the name of a lock"
     if not key.isprintable() or set(key) & set("\"'`\\$"):
         return "holds a control character, quote, backslash or $"
+    if not is_plainly_spelt(key):
+        return "is not in Unicode's form NFC"
     return "is longer than 1024 bytes" if len(key.encode()) + len(".tflock") > LONGEST_KEY else None
 
 

@@ -1,4 +1,5 @@
-"""PURE: where a plan may reach: files of the repository, never git's own, ours, or OpenTofu's, and nothing outside.
+"""PURE: where a plan may reach: files of the repository, never git's own, ours, or OpenTofu's, and nothing outside; and
+which names of states may stand in one.
 
 A plan is handed about and reviewed by eye. Its digest finds damage, not malice: whoever makes up a plan makes up its
 digest. So what no plan of this program names is refused before anything of it is believed.
@@ -9,23 +10,31 @@ import unicodedata
 from migrator.errors import RefusedError
 from migrator.plan.model import Plan
 
+_OTHERWISE = "spells a letter in a way that looks like another name (it is not in Unicode's form NFC)"
 _NEVER = {".git", ".migrator", ".terraform"}
 
 
 def check_bounds(plan: Plan, *, where: str) -> None:
-    """Check every path of a plan.
+    """Check every path and every name of a state in a plan.
 
-    Raises: RefusedError that names the first path that no plan may name.
+    Raises: RefusedError that tells the first that no plan may hold.
     """
     directories = [state.directory for state in plan.states if state.directory not in ("", ".")]
     for path in (*(file.path for file in plan.files), *directories):
         if problem := find_path_problem(path):
-            raise RefusedError(
-                f"the plan names {path}, which {problem}: it was not made by this program",
-                where=where,
-                now="nothing was touched",
-                hint="find out who made it; then: migrator plan",
-            )
+            raise _build_error(f"{path}, which {problem}", where)
+    for state in plan.states:
+        if problem := find_name_problem(state.name):
+            raise _build_error(f"the state {state.name!r}, whose name {problem}", where)
+
+
+def _build_error(what: str, where: str) -> RefusedError:
+    return RefusedError(
+        f"the plan names {what}: it was not made by this program",
+        where=where,
+        now="nothing was touched",
+        hint="find out who made it; then: migrator plan",
+    )
 
 
 def find_path_problem(path: str) -> str | None:
@@ -35,6 +44,20 @@ def find_path_problem(path: str) -> str | None:
         return "leads out of the repository"
     inside = _NEVER & {_fold(part) for part in parts}
     return f"lies in {min(inside)}" if inside else None
+
+
+def find_name_problem(name: str) -> str | None:
+    """Return what makes the name of a state at the source dangerous, None when nothing does."""
+    if name in (".", ".."):
+        return "is one that no URL can name"
+    if not name.isprintable():
+        return "holds a character that cannot be seen"
+    return None if is_plainly_spelt(name) else _OTHERWISE
+
+
+def is_plainly_spelt(name: str) -> bool:
+    """Return whether a name is in Unicode's form NFC: two names that differ only in that look alike and are two names."""
+    return unicodedata.is_normalized("NFC", name)
 
 
 def _fold(part: str) -> str:

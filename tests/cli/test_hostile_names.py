@@ -30,6 +30,39 @@ def test_the_name_of_a_state(make_lab, flags):
     check_harmless(lab.run("plan", *flags), code=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("../../x", "unsafe-key"),
+        (".", "unsafe-name"),
+        ("..", "unsafe-name"),
+        ("a\nb", "unsafe-name"),
+        ("a\u202eb", "unsafe-name"),
+        ("cafe\u0301", "unsafe-name"),
+        ("$(touch x)", "unsafe-key"),
+        ("x" * 255, None),
+        ("..%2f..%2fx", None),
+    ],
+)
+def test_a_state_whose_name_is_an_attack_is_moved_only_where_the_name_is_harmless(make_lab, name, code):
+    states = {name: [document(1)]}
+    lab: Lab = make_lab(
+        states=states, bindings=f'\n[[state]]\nname = {json.dumps(name)}\nstack = "alpha"\nenvironment = "dev"\n'
+    )
+    before = lab.world()
+    done = lab.run("plan", "--json")
+    if code is not None:
+        assert code in [one["code"] for one in done.document["blockers"]]
+        check_harmless(lab.run("migrate", "--yes"), code=4)
+        assert lab.world() == before
+    else:
+        assert done.code == 0, done.err
+        check_harmless(lab.run("migrate", "--yes", "-vv"), code=0)
+        assert f"acme/infra/{name}/terraform.tfstate" in lab.objects()
+        check_harmless(lab.run("rollback", "--yes", "-vv"), code=0)
+        assert lab.world()["files"] == before["files"]
+
+
 @pytest.mark.parametrize("flags", [(), ("--json",)])
 def test_the_holder_of_a_lock(lab, flags):
     lab.plan()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from migrator.errors import RefusedError
-from migrator.plan.bounds import find_path_problem
+from migrator.plan.bounds import find_name_problem, find_path_problem
 from migrator.plan.codec import decode_plan, encode_plan
 from migrator.plan.model import PlannedFile
 
@@ -57,3 +57,21 @@ def test_a_stack_at_the_top_is_fine(case):
     plan = case.plan()
     at_the_top = replace(plan, states=tuple(replace(state, directory=".") for state in plan.states))
     assert decode_plan(encode_plan(at_the_top), where="plan.json") == at_the_top
+
+
+STRANGE_NAMES = [".", "..", "a\nb", "\x1b[2J", "a\u202eb", "a\u200bb", "a\0b", "cafe\u0301"]
+
+
+@pytest.mark.parametrize("name", STRANGE_NAMES)
+def test_a_name_of_a_state_that_deceives_is_a_problem_and_no_plan_of_ours_has_it(case, name):
+    assert find_name_problem(name)
+    plan = replace(case.plan(), states=(replace(case.plan().states[0], name=name),))
+    with pytest.raises(RefusedError, match="not made by this program"):
+        decode_plan(encode_plan(plan), where="plan.json")
+
+
+@pytest.mark.parametrize(
+    "name", ["attic-dev", "a b/c.d", "../../x", "..%2f..%2fx", "café", "аttic", "x" * 255, "--help", "$(x)"]
+)
+def test_a_name_that_is_only_odd_is_none(name):
+    assert find_name_problem(name) is None

@@ -101,6 +101,7 @@ def test_states_that_would_share_a_key(case):
         ('a"b', "quote"),
         ("a$(b)", "quote, backslash or $"),
         ("a\\b", "backslash"),
+        ("cafe\u0301", "form NFC"),
         ("x" * 1018, "longer than 1024 bytes"),
         ("é" * 510, "longer than 1024 bytes"),
     ],
@@ -263,8 +264,9 @@ def test_an_acknowledgement_of_nothing_is_told(case):
     assert (blocker.code, "unsafe-targte" in blocker.where) == ("unknown-acknowledgement", True)
 
 
-def test_style_partial_needs_state_names_that_can_be_file_names(case):
+@pytest.mark.parametrize("name", ["team/attic-dev", "é" * 101])
+def test_style_partial_needs_state_names_that_can_be_file_names(case, name):
     with_target(case, style="partial")
-    case.states = [observed("team/attic-dev")]
-    case.stacks = (replace(case.stacks[0], states=(replace(case.stacks[0].states[0], name="team/attic-dev"),)),)
+    case.states = [observed(name)]
+    case.stacks = (replace(case.stacks[0], states=(replace(case.stacks[0].states[0], name=name),)),)
     assert case.codes() == ["unsafe-file-name"]

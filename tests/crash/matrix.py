@@ -174,11 +174,16 @@ def join_rows(rows: Sequence[Row]) -> list[Row]:
     return list(joined.values())
 
 
+def span(effects: int, part: tuple[int, int]) -> range:
+    """The numbers of the effects in the n-th of m parts."""
+    number, parts = part
+    size = -(-effects // parts)
+    return range((number - 1) * size + 1, min(number * size, effects) + 1)
+
+
 def run_matrix(scene: Scene, *, part: tuple[int, int] = (1, 1), share: bool = True) -> Row:
     """Run every cell of a direction, or of the ``part`` (n-th of m) of its effects."""
-    number, parts = part
-    size = -(-len(scene.names) // parts)
-    effects = range((number - 1) * size + 1, number * size + 1)
+    effects = span(len(scene.names), part)
     expected = tuple(kill for kill in scene.kills() if kill.effect in effects)
     known = Known()
     cells = [_run_cell(scene, kill, known if share else Known()) for kill in expected]

@@ -8,14 +8,14 @@ from migrator.engine.steps.publish import Publish
 from tests.crash.__main__ import PARTS, Job, build_document, build_table, judge, run_job
 from tests.crash.directions import DIRECTIONS
 from tests.crash.effects import Kill, Moment
-from tests.crash.matrix import Row, join_rows
+from tests.crash.matrix import Row, Scene, join_rows, span
 
-# The way there has the most effects; the short ones are one part each.
-LONG = ("migrate", "migrate adopted", "rollback with carry-back")
+# In parts, so that the processes of the suite share them; the short ones whole.
+SHORT = ("finalize", "refused migrate", "rollback of checked")
 JOBS = [
     Job(name, (number, parts), share=True)
     for name in DIRECTIONS
-    for parts in [PARTS if name in LONG else 1]
+    for parts in [1 if name in SHORT else PARTS]
     for number in range(1, parts + 1)
 ]
 # What a direction must have among its effects, or it is not the direction that it says it is.
@@ -26,7 +26,9 @@ WITNESSES = {
         "DELETE source state/alpha-dev/lock",
     },
     "rollback of migrated": {"PUT target acme/infra/alpha-dev/terraform.tfstate.tflock", "rename .Justfile~"},
-    "rollback with carry-back": {"POST source state/alpha-dev", "DELETE source state/alpha-dev/lock"},
+    "rollback with carry-back": {"POST source state/alpha-dev", "DELETE source state_protection_rules/1"},
+    "rollback from another machine": {"PUT target .migrator/runs/RUN/lock", "POST source state/alpha-dev"},
+    "finalize": {"GET source state/alpha-dev", "write .migrator/runs/RUN/journal.jsonl"},
     "migrate adopted": {"PUT target acme/infra/alpha-dev/terraform.tfstate"},
     "refused migrate": {"POST source state/alpha-dev/lock", "DELETE source state/alpha-dev/lock"},
 }
@@ -41,9 +43,16 @@ def test_every_effect_is_a_place_to_die(job):
     killed = {(cell.effect, cell.moment): cell.name for cell in row.cells}
     assert {kill.effect for kill in row.expected} == {effect for effect, _ in killed}
     assert {moment for _, moment in killed} == set(DIRECTIONS[job.direction].moments)
-    if job.part[1] == 1:
-        assert WITNESSES.get(job.direction, set()) <= set(killed.values())
-        assert {effect for effect, _ in killed} == set(range(1, row.effects + 1))
+    assert {effect for effect, _ in killed} == set(span(row.effects, job.part))
+
+
+@pytest.mark.parametrize("name", WITNESSES)
+def test_a_direction_is_what_it_says(name, tmp_path, moto):
+    direction = DIRECTIONS[name]
+    lab = direction.build(tmp_path, moto)
+    scene = Scene(direction=direction, lab=lab)
+    lab.close()
+    assert WITNESSES[name] <= set(scene.names)
 
 
 def test_a_step_that_is_not_taken_back_is_found(monkeypatch):

@@ -31,7 +31,9 @@ class ProtectingGitLab(GitLab):
         """What the button in GitLab's user interface does."""
         row = self.standin.store.find(PROJECT, name)
         assert row is not None
-        query = f'mutation {{ terraformStateUnlock(input: {{id: "gid://gitlab/Terraform::State/{row.id}"}}) {{ errors }} }}'
+        query = (
+            f'mutation {{ terraformStateUnlock(input: {{id: "gid://gitlab/Terraform::State/{row.id}"}}) {{ errors }} }}'
+        )
         self._request("/api/graphql", json.dumps({"query": query}).encode())
 
 
@@ -61,9 +63,9 @@ def test_a_stale_checkout_writes_nothing_whatever_becomes_of_the_lock(
     assert STATE not in gitlab.locked()
     assert "Error acquiring the state lock" in apply()
     assert "Failed to save state" in apply("-lock=false")
-    assert {seen.status for seen in gitlab.standin.exchanges() if seen.method == "POST" and seen.path.endswith(STATE)} == {
-        403
-    }
+    assert {
+        seen.status for seen in gitlab.standin.exchanges() if seen.method == "POST" and seen.path.endswith(STATE)
+    } == {403}
     assert "the lock was lifted; the protection rule keeps everybody out" in lab.migrator("verify").text
     lab.migrator("rollback", "--yes")
     assert gitlab.rules() == []

@@ -167,7 +167,7 @@ def _carry_newer(plan: Plan, run: Run) -> list[PlannedState]:
     states = [state for state in plan.states if found[state.name] is not None]
     _lock_sources(states, run)
     stale = [state for state in states if _captured(state, run) != found[state.name]]
-    do_for_states(stale, CaptureTarget, run, again=True)
+    do_for_states(stale, lambda state: CaptureTarget(state, found[state.name] or ""), run, again=True)
     begun = [state for state in states if _is_in_doubt(state, run)]
     do_for_states([state for state in states if state not in begun], CarryBack, run, again=True)
     do_for_states(begun, CarryBack, run)

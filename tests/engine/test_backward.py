@@ -1,5 +1,6 @@
 """Backward: from every barrier, after the target moved on, and when something blocks it."""
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from migrator.errors import (
     StoppedError,
 )
 from migrator.standin import Fault
-from tests.support.world import BUCKET, document
+from tests.support.world import BUCKET, SECRET, document
 
 NEWER = document(9, outputs={"added": {"value": 1}})
 
@@ -401,3 +402,25 @@ def test_what_moves_on_after_it_was_carried_back_is_carried_back_again(world):
     assert world.source.read_state("attic-dev").data == document(10)
     assert sorted(world.truth().versions["attic-dev"]) == [7, 9, 10]
     assert (world.truth().objects, world.failed_checks()) == ({}, {})
+
+
+def test_one_reading_alone_is_never_carried_back(world, monkeypatch):
+    """A flipped bit or a cache's answer between two readings: GitLab's versions cannot be taken back, so nothing is written."""
+    world.migrate()
+    world.put("attic-dev", document(9))
+    readings = itertools.count()
+    real = world.target.read_state
+
+    def flip(key):
+        head = real(key)
+        if key == world.state("attic-dev").key and b'"serial": 9' in head.data and next(readings) == 2:
+            return replace(head, data=head.data.replace(SECRET.encode(), SECRET.upper().encode()))
+        return head
+
+    monkeypatch.setattr(world.target, "read_state", flip)
+    with pytest.raises(StoppedError, match="two readings"):
+        world.rollback()
+    assert sorted(world.truth().versions["attic-dev"]) == [7]
+    world.rollback()
+    assert world.source.read_state("attic-dev").data == document(9)
+    assert world.failed_checks() == {}

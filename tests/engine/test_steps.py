@@ -10,6 +10,7 @@ from migrator.engine.steps import CaptureTarget, CarryBack, build_chains, build_
 from migrator.errors import ForeignLockError, ForeignObjectError, InternalError, RefusedError, StalePlanError
 from migrator.journal.fold import fold
 from migrator.journal.record import Record, RecordKind
+from migrator.state.snapshot import digest_of
 from tests.support.world import CREATED, document
 
 NAME = "attic-dev"
@@ -205,7 +206,7 @@ def test_carry_back(world, bench):
     b = bench(StepKind.LOCK_SOURCE)
     b.take()
     world.put(NAME, document(9))
-    captured = b.take(CaptureTarget(world.state(NAME)))
+    captured = b.take(CaptureTarget(world.state(NAME), digest_of(document(9))))
     b.step = CarryBack(world.state(NAME))
     intent = b.intent()
     assert b.step.probe(b.ports, intent) == NotDone()
@@ -220,7 +221,7 @@ def test_carry_back_never_covers_a_higher_serial(world, bench):
     b = bench(StepKind.LOCK_SOURCE)
     b.take()
     world.put(NAME, document(9))
-    b.take(CaptureTarget(world.state(NAME)))
+    b.take(CaptureTarget(world.state(NAME), digest_of(document(9))))
     world.apply_at_source(NAME, document(11))
     with pytest.raises(ForeignObjectError):
         b.take(CarryBack(world.state(NAME)))
@@ -236,7 +237,7 @@ def test_carry_back_without_a_capture_is_a_bug(world, bench):
 def test_capture_target_of_nothing(world, bench):
     b = bench(StepKind.LOCK_SOURCE)
     with pytest.raises(RefusedError, match="vanished"):
-        b.take(CaptureTarget(world.state(NAME)))
+        b.take(CaptureTarget(world.state(NAME), digest_of(document(9))))
 
 
 @pytest.mark.parametrize("index", [0, 1, 2])

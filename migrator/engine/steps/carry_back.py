@@ -19,9 +19,13 @@ from migrator.state.snapshot import digest_of, read_snapshot
 
 @dataclass(frozen=True, slots=True)
 class CaptureTarget:
-    """Keep the document that the target serves, read under the target's lock."""
+    """Keep the document that the target serves, read under the target's lock: the one with the digest that was seen there.
+
+    A version that GitLab has cannot be taken back, so one reading alone is never carried there.
+    """
 
     state: PlannedState
+    sha256: str
     kind = StepKind.CAPTURE_TARGET
 
     @property
@@ -30,8 +34,8 @@ class CaptureTarget:
         return self.state.name
 
     def build_intent(self, ports: Ports, run: RunView) -> Body:
-        """Name the key."""
-        return {"key": self.state.key}
+        """Name the key and what was seen there."""
+        return {"key": self.state.key, "sha256": self.sha256}
 
     def probe(self, ports: Ports, intent: Body) -> Probe:
         """Reading has no effect outside."""
@@ -46,6 +50,12 @@ class CaptureTarget:
                 where=self.state.name,
                 now="nothing was taken back",
                 hint="find out who deleted it; the last captured document is in the run's blobs",
+            )
+        if digest_of(head.data) != intent["sha256"]:
+            raise RefusedError(
+                f"two readings of {self.state.key} differ: the target is not consistent, or somebody writes past its lock",
+                where=self.state.name,
+                hint="migrator rollback, once it is known which",
             )
         snapshot = read_snapshot(head.data)
         digest = ports.blobs.write(head.data)

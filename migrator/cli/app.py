@@ -18,12 +18,14 @@ from migrator import __version__
 from migrator.cli.invocation import Invocation
 from migrator.cli.overview import COMMANDS, OVERVIEW
 from migrator.errors import InternalError, InterruptedRunError, MigratorError, UsageError
+from migrator.redact import Redactor
 from migrator.report.output import Output
 
 _FLAGS = {"--json", "--quiet", "--verbose", "--no-color", "--version"}
 _SHORT_FLAGS = re.compile(r"-[qv]+")
 _VALUES = {"--config", "--repo"}
 _EXAMPLE = "Example:"
+_SECRET_NAME = re.compile("TOKEN|SECRET|KEY|PASS", re.IGNORECASE)
 
 
 class LazyGroup(TyperGroup):
@@ -109,7 +111,7 @@ def run(arguments: Sequence[str]) -> int:
         return _end_without_reader()
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback without -v
         if output.verbosity:
-            traceback.print_exc()
+            sys.stderr.write(_build_redactor()(traceback.format_exc()))
         return output.error(InternalError(f"this is a bug: {type(error).__name__}", where=_locate(error)))
 
 
@@ -140,6 +142,11 @@ def _locate(error: Exception) -> str:
     """Return where an unexpected error was raised; its text may hold anything, and is not shown."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{Path(frame.filename).name}:{frame.lineno}"
+
+
+def _build_redactor() -> Redactor:
+    """The text of an unexpected error may hold anything; which variables are secrets, nobody knows any more by then."""
+    return Redactor(value for name, value in os.environ.items() if _SECRET_NAME.search(name))
 
 
 def _interrupted() -> InterruptedRunError:

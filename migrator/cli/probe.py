@@ -14,21 +14,13 @@ def probe(context: typer.Context) -> None:
 
     Example: migrator probe --json
     """
-    from migrator.cli.wiring import Secrets, build_target, check_variables
+    from migrator.cli.wiring import build_target, read_secrets
     from migrator.cli.wiring import probe as probe_bucket
 
     invocation: Invocation = context.obj
     settings = invocation.read_settings()
-    target, environment = settings.target, invocation.environment
-    if not target.profile:
-        check_variables([target.access_key_env, target.secret_key_env], environment)
-    secrets = Secrets(
-        token="",
-        access_key=environment.get(target.access_key_env, ""),
-        secret_key=environment.get(target.secret_key_env, ""),
-        session_token=environment.get(target.session_token_env) if target.session_token_env else None,
-    )
-    found = probe_bucket(build_target(target, secrets), constant_prefix(target.key))
+    secrets = read_secrets(None, settings.target, invocation.environment)
+    found = probe_bucket(build_target(settings.target, secrets), constant_prefix(settings.target.key))
     rows = [
         ("bucket", f"s3://{found.bucket} at {found.endpoint}"),
         ("verdict", f"{found.verdict.value}: a lock here protects what it locks" if not found.reasons else "unsafe"),

@@ -50,26 +50,29 @@ class Secrets:
 
 
 def read_secrets(
-    source: SourceSettings | PlannedSource, target: TargetSettings | PlannedTarget, environment: Mapping[str, str]
+    source: SourceSettings | PlannedSource | None,
+    target: TargetSettings | PlannedTarget,
+    environment: Mapping[str, str],
 ) -> Secrets:
-    """Return the credentials that the configuration names.
+    """Return the credentials that the configuration names; without a ``source`` those of the target alone.
 
-    Raises: ConfigurationError that names every variable that is missing.
+    Raises: ConfigurationError that names every variable that is missing, or one that is no key.
     """
-    wanted = [source.token_env]
-    if not target.profile:
-        wanted += [target.access_key_env, target.secret_key_env]
-    check_variables(wanted, environment)
+    session = target.session_token_env if environment.get(target.session_token_env or "") else None
+    # With a profile the keys of the environment are somebody else's.
+    keys = None if target.profile else (target.access_key_env, target.secret_key_env)
+    tokens = (source.token_env,) if source else ()
+    check_variables([*tokens, *(keys or ()), *([session] if keys and session else [])], environment)
     return Secrets(
-        token=environment[source.token_env],
-        access_key=environment.get(target.access_key_env, ""),
-        secret_key=environment.get(target.secret_key_env, ""),
-        session_token=environment.get(target.session_token_env) if target.session_token_env else None,
+        token=environment[source.token_env] if source else "",
+        access_key=environment[keys[0]] if keys else "",
+        secret_key=environment[keys[1]] if keys else "",
+        session_token=environment[session] if keys and session else None,
     )
 
 
 def check_variables(names: list[str], environment: Mapping[str, str]) -> None:
-    """Check that every variable is set.
+    """Check that every variable is set, to something that a key or a token can be.
 
     Raises: ConfigurationError.
     """
@@ -81,6 +84,15 @@ def check_variables(names: list[str], environment: Mapping[str, str]) -> None:
             now="nothing was touched",
             hint=f"export {missing[0]}=..., then run the command again",
         )
+    for name in names:
+        # A line break in a key breaks every request, and looks as if the connection did.
+        if not environment[name].isprintable() or not environment[name].isascii() or " " in environment[name]:
+            raise ConfigurationError(
+                f"{name} holds a character that no key and no token has",
+                where="environment",
+                now="nothing was touched",
+                hint=f"check {name} for a line break, a space or quotes",
+            )
 
 
 def build_source(source: SourceSettings | PlannedSource, token: str) -> GitLabSource:

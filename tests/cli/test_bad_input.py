@@ -134,6 +134,16 @@ CREDENTIALS = [
     Row("three-not-set", environment(GITLAB_TOKEN="", AWS_ACCESS_KEY_ID="", AWS_SECRET_ACCESS_KEY=""), 2,
         "GITLAB_TOKEN and AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set"),
     Row("probe-without-keys", environment(AWS_ACCESS_KEY_ID=""), 2, "AWS_ACCESS_KEY_ID is not set", command=("probe",)),
+    *(
+        Row(f"strange-{name}-{value!a}", environment(**{name: value}), 2, f"{name} holds a character that no key",
+            "environment", then="line break", command=command)
+        for name, value, command in (
+            ("AWS_ACCESS_KEY_ID", "key\n", ("probe",)),
+            ("AWS_SECRET_ACCESS_KEY", " key", ("probe",)),
+            ("AWS_ACCESS_KEY_ID", "ké", ("plan",)),
+            ("GITLAB_TOKEN", "token\n", ("plan",)),
+        )
+    ),
     Row("wrong-token", environment(GITLAB_TOKEN="glpat-wrong"), 6, "401", "GET /api/v4/projects/84",
         then="source.token_env"),
     Row("wrong-bucket", settings(('bucket = "small', 'bucket = "other')), 6, "the bucket does not exist", "s3://other",

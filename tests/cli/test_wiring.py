@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from migrator.cli.wiring import Secrets, build_prover
+from migrator.cli.wiring import Secrets, build_prover, read_secrets
 from migrator.inventory.tree import discover_tree
 from migrator.journal.run_directory import RunDirectory
 from migrator.plan.model import Plan
@@ -35,6 +35,13 @@ def test_each_side_gets_its_own_credentials(plan, tmp_path):
 def test_a_profile_takes_the_place_of_the_keys(plan, tmp_path):
     prover = build(replace(plan, target=replace(plan.target, profile="acme")), tmp_path)
     assert prover.target_environment == {"AWS_PROFILE": "acme"}
+
+
+def test_with_a_profile_the_keys_of_the_environment_are_not_used(plan):
+    environment = {"GITLAB_TOKEN": "t", "AWS_ACCESS_KEY_ID": "other", "AWS_SECRET_ACCESS_KEY": "other"}
+    target = replace(plan.target, profile="acme", session_token_env="AWS_SESSION_TOKEN")
+    assert read_secrets(plan.source, target, environment).all == ("t", "", "", None)
+    assert read_secrets(None, plan.target, environment).all == ("", "other", "other", None)
 
 
 def test_the_certificates_that_are_trusted_here_are_trusted_there(plan, tmp_path):

@@ -62,10 +62,12 @@ class GitLabLock(GitLabReader):
         if not own_id or listed.deleted:
             return seen
         answer = retry_call(lambda: self._look_with(unit, own_id, seen.created), policy=self._retry)
-        if answer.status == 200:
+        holder = None if answer.is_page else decode_lock_info(answer.body)
+        if answer.status == 200 and holder and holder.id == own_id:
+            # A 200 of anybody but GitLab must not get here: our own lock would be given back.
             self._send_unlock(unit, own_id)
             return None
-        if answer.status == 409 and (holder := decode_lock_info(answer.body)):
+        if answer.status == 409 and holder:
             return LockInfo(id=holder.id, who=holder.who, created=holder.created)  # the rest is what we sent
         if answer.is_row_conflict or answer.status >= 500:
             return seen  # GitLab answers 500 when the holder's account is gone
@@ -77,7 +79,7 @@ class GitLabLock(GitLabReader):
         if not self._has_row(unit):
             return Released.NOT_HELD
         answer = retry_call(lambda: self._request_unlock(unit, lock_id), policy=self._retry)
-        if answer.status == 200:
+        if answer.status == 200 and not answer.is_page:
             return Released.RELEASED
         if answer.status == 403 and self.read_lock(unit, "") is None:
             return Released.NOT_HELD  # whoever may not unlock may still see that there is nothing to unlock

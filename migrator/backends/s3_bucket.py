@@ -24,7 +24,7 @@ from botocore.parsers import ResponseParserError
 
 from migrator.backends.base import Head, Presence, WriteToken
 from migrator.backends.retry import RetryPolicy, TransientError, retry_call
-from migrator.backends.s3_errors import Failure, build_failure
+from migrator.backends.s3_errors import Failure, build_failure, build_page_failure
 from migrator.errors import BackendError, ConfigurationError, MigratorError
 from migrator.redact import Redactor
 
@@ -135,7 +135,7 @@ class Bucket:
 
     def create(self, key: str, data: bytes) -> Attempt:
         """Put the object if the key is free, one attempt."""
-        # The header that OpenTofu sends too; a store that knows it refuses bytes that were damaged on the way.
+        # The headers that OpenTofu sends too; a store that knows them refuses bytes that were damaged on the way.
         checksum = base64.b64encode(hashlib.sha256(data).digest()).decode()
         return self._attempt_write(
             "PUT",
@@ -145,6 +145,7 @@ class Bucket:
                 Key=key,
                 Body=data,
                 ContentType="application/json",
+                ChecksumAlgorithm="SHA256",
                 ChecksumSHA256=checksum,
                 IfNoneMatch="*",
             ),
@@ -172,14 +173,17 @@ class Bucket:
 
     def _attempt_read(self, key: str) -> Head:
         try:
-            answer = self._client.get_object(Bucket=self.name, Key=key)
+            # A store that keeps checksums tells them then, and botocore compares: bits flip on the way, too.
+            answer = self._client.get_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
             data = answer["Body"].read()
         except _FAILURES as error:
             failure = self._build_failure(error, "GET", key)
             if failure.status == 404 and failure.code == "NoSuchKey":
                 return Head(presence=Presence.ABSENT)
             raise _build_read_error(failure) from error
-        token = self._read_token(answer, "GET", key)
+        token = _find_token(answer)
+        if token is None:
+            raise TransientError(build_page_failure(self.where("GET", key)).error)
         return Head(presence=Presence.PRESENT if data else Presence.EMPTY, data=data, token=token)
 
     def _attempt_list(self, prefix: str, token: str | None, page_size: int) -> Any:
@@ -210,9 +214,10 @@ class Bucket:
             if failure.in_doubt:
                 return Attempt(outcome=Outcome.IN_DOUBT, error=failure.error)
             raise failure.error from error
-        if method == "DELETE":
-            return Attempt(outcome=Outcome.DONE)
-        return Attempt(outcome=Outcome.DONE, token=self._read_token(answer, method, key))
+        token = None if method == "DELETE" else _find_token(answer)
+        if _is_page(answer) if method == "DELETE" else token is None:
+            return Attempt(outcome=Outcome.IN_DOUBT, error=build_page_failure(self.where(method, key)).error)
+        return Attempt(outcome=Outcome.DONE, token=token)
 
     def _build_failure(self, error: Exception, method: str, key: str) -> Failure:
         return build_failure(
@@ -227,20 +232,22 @@ class Bucket:
             return ()
         return (frozen.access_key, frozen.secret_key, frozen.token) if frozen else ()
 
-    def _read_token(self, answer: Any, method: str, key: str) -> WriteToken:
-        etag = answer.get("ETag")
-        if not etag:
-            raise BackendError(
-                "the answer has no ETag: it is not one of an S3 store (a web page of a proxy or a console?)",
-                where=self.where(method, key),
-                hint="check target.endpoint in migrator.toml",
-            )
-        version = answer.get("VersionId")
-        return WriteToken(etag=etag, version_id=None if version in {None, "null"} else version)
-
 
 def _build_read_error(failure: Failure) -> Exception:
     return TransientError(failure.error) if failure.in_doubt or failure.status == 429 else failure.error
+
+
+def _find_token(answer: Any) -> WriteToken | None:
+    """Return what identifies the object of an answer, None for an answer that is not one of a store."""
+    etag = answer.get("ETag")
+    version = answer.get("VersionId")
+    return WriteToken(etag=etag, version_id=None if version in {None, "null"} else version) if etag else None
+
+
+def _is_page(answer: Any) -> bool:
+    """Whether a DELETE, which a store answers without a body, was answered by somebody else."""
+    metadata = answer["ResponseMetadata"]
+    return bool(metadata["HTTPStatusCode"] != 204 and metadata["HTTPHeaders"].get("content-length", "0") != "0")
 
 
 def _forbid_redirect(context: dict[str, Any], **_: Any) -> None:

@@ -106,9 +106,9 @@ _MEANINGS_BY_STATUS: Mapping[int, _Meaning] = {
 _UNSENT = (
     botocore_errors.EndpointConnectionError,
     botocore_errors.ConnectTimeoutError,
-    botocore_errors.SSLError,
     botocore_errors.ProxyConnectionError,
 )
+_UNTRUSTED = "certificate"  # in the text of a TLS error that ended the handshake; others can come after the request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,8 +129,7 @@ def build_failure(error: Exception, *, where: str, endpoint: str, redact: Callab
     if isinstance(error, botocore_errors.ClientError):
         return _build_answered_failure(error, where=where, redact=redact)
     if isinstance(error, ResponseParserError):
-        page = _NO_STORE.kind(_NO_STORE.message, where=where, hint=_NO_STORE.hint)
-        return Failure(status=0, code="", in_doubt=True, error=page)
+        return build_page_failure(where)
     if isinstance(error, botocore_errors.NoCredentialsError | botocore_errors.PartialCredentialsError):
         missing = CredentialsRefusedError(
             "there are no credentials for the store",
@@ -140,7 +139,18 @@ def build_failure(error: Exception, *, where: str, endpoint: str, redact: Callab
         return Failure(status=0, code="", in_doubt=False, error=missing)
     message, hint = _describe_transport(error, endpoint)
     unreachable = BackendUnreachableError(message, where=where, hint=hint)
-    return Failure(status=0, code="", in_doubt=not isinstance(error, _UNSENT), error=unreachable)
+    return Failure(status=0, code="", in_doubt=not _is_unsent(error), error=unreachable)
+
+
+def build_page_failure(where: str) -> Failure:
+    """Return the failure of a request that somebody answered who is no S3 store: a proxy, a console."""
+    page = _NO_STORE.kind(_NO_STORE.message, where=where, hint=_NO_STORE.hint)
+    return Failure(status=0, code="", in_doubt=True, error=page)
+
+
+def _is_unsent(error: Exception) -> bool:
+    untrusted = isinstance(error, botocore_errors.SSLError) and _UNTRUSTED in str(error).casefold()
+    return untrusted or isinstance(error, _UNSENT)
 
 
 def _build_answered_failure(error: botocore_errors.ClientError, *, where: str, redact: Callable[[str], str]) -> Failure:
@@ -156,13 +166,16 @@ def _build_answered_failure(error: botocore_errors.ClientError, *, where: str, r
     if meaning is None:
         meaning = _Meaning(BackendError, f"the store refuses ({said or 'no reason given'})", "migrator probe")
     text = f"{meaning.message}: HTTP {status}" + (f" {redact(code)[:60]}" if code and not code.isdigit() else "")
-    in_doubt = status >= 500 and status != 501
+    # What no store says is no answer: the request may have reached one all the same.
+    in_doubt = (status >= 500 and status != 501) or meaning is _NO_STORE
     return Failure(
         status=status, code=code, in_doubt=in_doubt, error=meaning.kind(text, where=where, hint=meaning.hint)
     )
 
 
 def _describe_transport(error: Exception, endpoint: str) -> tuple[str, str]:
+    if isinstance(error, botocore_errors.FlexibleChecksumError):
+        return ("what arrived is not what the store sent: its checksum is another one", _RUN_AGAIN)
     if isinstance(error, botocore_errors.SSLError):
         return (
             f"no TLS connection to {endpoint}: the certificate is not trusted or the server does not speak TLS",

@@ -44,21 +44,25 @@ class S3Lock:
 
     def release_lock(self, unit: str, lock_id: str) -> Released:
         """Give back the lock if ``lock_id`` still holds it (see ``StateLock``)."""
-        return retry_call(lambda: self._attempt_release(unit, lock_id), policy=self._bucket.retry)
+        sent = False
+
+        def attempt() -> Released:
+            nonlocal sent
+            key = unit + _SUFFIX
+            head = self._bucket.read(key)
+            if head.presence is Presence.ABSENT:
+                return Released.RELEASED if sent else Released.NOT_HELD  # a lost reply: it was we who deleted it
+            if _build_holder(head).id != lock_id:
+                return Released.HELD_BY_OTHER
+            sent = True
+            settle_delete(self._bucket, key, head)
+            return Released.RELEASED
+
+        return retry_call(attempt, policy=self._bucket.retry)
 
     def _attempt_lock(self, unit: str, info: LockInfo) -> LockInfo:
         creation = settle_create(self._bucket, unit + _SUFFIX, encode_lock_info(info))
         return info if creation.confirmed else _build_holder(creation.head)
-
-    def _attempt_release(self, unit: str, lock_id: str) -> Released:
-        key = unit + _SUFFIX
-        head = self._bucket.read(key)
-        if head.presence is Presence.ABSENT:
-            return Released.NOT_HELD
-        if _build_holder(head).id != lock_id:
-            return Released.HELD_BY_OTHER
-        settle_delete(self._bucket, key, head)
-        return Released.RELEASED
 
 
 def _build_holder(head: Head) -> LockInfo:

@@ -3,12 +3,15 @@
 Invariant: whatever stopped a command, its ``hint`` names a command to type next.
 """
 
+import re
+
 from migrator.engine.run import Run
 from migrator.engine.status import RunStatus
 from migrator.errors import InterruptedRunError, JournalError, MigratorError, StoppedError
 from migrator.journal.record import RecordKind
 
 _AGAIN = " again"
+_WAY_ON = re.compile(r"migrator (migrate|rollback|plan|verify|status|finalize)")
 
 
 def complete_stop(error: MigratorError, status: RunStatus) -> None:
@@ -21,7 +24,7 @@ def complete_stop(error: MigratorError, status: RunStatus) -> None:
         if isinstance(error, InterruptedRunError):
             error.now, error.hint = reached, None
         error.now = error.now or reached
-    if "migrator" in (error.hint or "") or (not part_way and _AGAIN in (error.hint or "")):
+    if _WAY_ON.search(error.hint or "") or (not part_way and _AGAIN in (error.hint or "")):
         return
     following = status.next_command if part_way or not error.hint else "run the command again"
     error.hint = f"{error.hint}; then: {following}" if error.hint else following

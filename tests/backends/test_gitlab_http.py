@@ -171,6 +171,21 @@ class TestLocking:
         assert gitlab.source.acquire_lock("attic-dev", lock_info("lock-1")).id == "lock-1"
         assert lock_holder(gitlab) == "lock-1"
 
+    def test_a_web_page_neither_grants_our_lock_nor_gives_it_back(self, gitlab: GitLabPlace) -> None:
+        """Looking asks for the lock; were a page taken for a grant, our own lock would be "given back" at once."""
+        hold(gitlab)
+        page = {"status": 200, "headers": {"Content-Type": "text/html"}, "body": b"<html>Sign in</html>"}
+        with FaultProxy(gitlab.standin.base_url) as proxy:
+            source = build_source(proxy.url)
+            source.list_states()
+            proxy.inject(Fault(Effect.ANSWER, path="/lock$", **page))
+            with pytest.raises(BackendError, match="web page"):
+                source.read_lock("attic-dev", "lock-1")
+            proxy.inject(Fault(Effect.ANSWER, path="/lock$", **page))
+            with pytest.raises(BackendError, match="web page"):
+                source.release_lock("attic-dev", "lock-1")
+        assert lock_holder(gitlab) == "lock-1"
+
     def test_a_lost_release_finds_nobody_holding_it(self, gitlab: GitLabPlace) -> None:
         hold(gitlab)
         with FaultProxy(gitlab.standin.base_url) as proxy:

@@ -175,12 +175,38 @@ def test_a_delete_whose_reply_is_lost_is_settled_by_reading_back(moto_place: S3P
         assert build_target(proxy.url, moto_place.bucket).remove_state(KEY, sha256=digest(DATA)) is Removed.REMOVED
 
 
-def test_an_unlock_whose_reply_is_lost_finds_nobody_holding_it(moto_place: S3Place) -> None:
+def test_an_unlock_whose_reply_is_lost_is_known_to_be_our_own(moto_place: S3Place) -> None:
     moto_place.target.acquire_lock(KEY, lock_info("lock-1"))
     with FaultProxy(moto_place.server.endpoint) as proxy:
         proxy.inject(Fault(Effect.COMMIT_THEN_DROP, method="DELETE"))
-        assert build_target(proxy.url, moto_place.bucket).release_lock(KEY, "lock-1") is Released.NOT_HELD
+        assert build_target(proxy.url, moto_place.bucket).release_lock(KEY, "lock-1") is Released.RELEASED
     assert moto_place.keys() == []
+
+
+PAGE = b"<!DOCTYPE html><html><body>Console</body></html>"
+
+
+def test_a_page_of_a_proxy_confirms_nothing(moto_place: S3Place) -> None:
+    """Each request meets a page with 200 first; none is taken for the store's word."""
+    with FaultProxy(moto_place.server.endpoint) as proxy:
+        target = build_target(proxy.url, moto_place.bucket)
+        page = {"status": 200, "headers": {"Content-Type": "text/html"}, "body": PAGE}
+        proxy.inject(*(Fault(Effect.ANSWER, method=method, **page) for method in ("PUT", "GET", "DELETE")))
+        target.acquire_lock(KEY, lock_info("lock-1"))
+        assert target.release_lock(KEY, "lock-1") is Released.RELEASED
+        assert (proxy.count("PUT"), proxy.count("DELETE")) == (2, 2)
+    assert moto_place.keys() == []
+
+
+def test_a_bit_that_flips_on_the_way_is_noticed_and_asked_for_again(moto_place: S3Place) -> None:
+    moto_place.target.create_state(KEY, DATA)
+    with FaultProxy(moto_place.server.endpoint) as proxy:
+        target = build_target(proxy.url, moto_place.bucket)
+        proxy.inject(Fault(Effect.FLIP, method="GET"))
+        assert target.read_state(KEY).data == DATA
+        proxy.inject(Fault(Effect.FLIP, method="GET", times=None))
+        with pytest.raises(BackendUnreachableError, match="checksum"):
+            target.read_state(KEY)
 
 
 @pytest.mark.parametrize("effect", [Effect.DROP, Effect.ANSWER])

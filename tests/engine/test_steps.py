@@ -202,6 +202,16 @@ def test_unlock_target_that_somebody_took_over(world, bench):
     assert world.truth().target_locks == {NAME}
 
 
+def test_unlock_target_that_finds_no_lock_says_so_once(world, bench):
+    """Ours is gone, or the answer was an old one: the next attempt looks again before it believes it."""
+    b = bench(StepKind.UNLOCK_TARGET)
+    b.take(build_state_step(StepKind.LOCK_TARGET, world.state(NAME)))
+    world.delete(NAME, ".tflock")
+    with pytest.raises(ForeignLockError, match="is not there"):
+        b.take()
+    assert isinstance(b.step.probe(b.ports, b.intent()), Done)
+
+
 def test_carry_back(world, bench):
     b = bench(StepKind.LOCK_SOURCE)
     b.take()

@@ -3,7 +3,7 @@
     with FaultProxy(server.endpoint) as proxy:
         proxy.inject(Fault(Effect.COMMIT_THEN_DROP, method="PUT", path=".tflock"))
 
-A fault lets the first ``after`` requests pass that its method and path (a regular expression) match, strikes the next ``times`` of
+A fault lets the first ``after`` requests pass that its method and path (regular expressions) match, strikes the next ``times`` of
 them (None: until ``clear``), and counts in ``struck``; everything else passes unchanged, the Host header included, so that signed
 requests stay valid. ``seen`` records method and path of every request; ``listen`` is called with method, path and status when the
 server has done what it was asked, before the client hears of it.
@@ -42,7 +42,7 @@ class Effect(Enum):
     ANSWER = auto()  # the fault's own answer without forwarding
     TWICE = auto()  # forwarded twice, the second answer is passed on (a proxy that repeats)
     TRUNCATE = auto()  # half of the body, then closes
-    FLIP = auto()  # one bit of the body is another one
+    FLIP = auto()  # one bit of the body is another one: in the last byte that `find` finds there, else in the middle
     STALE = auto()  # a GET is answered as it would have been before the last write to its path
     SLOW = auto()  # `seconds` of silence before the answer
     GARBAGE = auto()  # the handshake of a connection is answered with bytes that are no TLS
@@ -67,12 +67,13 @@ class Fault:
     body: bytes = b""
     seconds: float = 0.0
     strip: tuple[str, ...] = ()
+    find: bytes = b""
     act: Callable[[], None] = lambda: None
     struck: int = 0
     _seen: int = 0
 
     def matches(self, method: str, path: str) -> bool:
-        return self.method in {"", method} and re.search(self.path, path) is not None
+        return bool(re.match(self.method, method) and re.search(self.path, path))
 
     def count(self) -> bool:
         """Count one matching request; whether the fault strikes it."""
@@ -238,8 +239,7 @@ class FaultProxy:
             return self._before[path]
         if fault.effect is Effect.FLIP and answer[0] == 200 and answer[2]:
             status, headers, body = answer
-            middle = len(body) // 2
-            return status, headers, body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
+            return status, headers, _flip(body, fault.find)
         return answer
 
     def _remember(self, method: str, path: str, answer: Answer) -> None:
@@ -277,6 +277,12 @@ class FaultProxy:
             return response.status, response.getheaders(), response.read()
         finally:
             connection.close()
+
+
+def _flip(body: bytes, find: bytes) -> bytes:
+    found = re.search(find, body) if find else None
+    place = found.end() - 1 if found else len(body) // 2
+    return body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
 
 
 def _build_context(certificate: Path) -> ssl.SSLContext:

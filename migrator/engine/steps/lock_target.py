@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 
+from migrator.backends.base import Released
 from migrator.engine.phases import StepKind
 from migrator.engine.ports import Ports
 from migrator.engine.step import Done, Foreign, NotDone, Probe
+from migrator.errors import ForeignLockError
 from migrator.journal.fold import RunView
 from migrator.journal.record import Body
 from migrator.plan.model import PlannedState
@@ -43,11 +45,25 @@ class LockTarget:
         return {"lock_id": ports.target.acquire_lock(self.state.key, info).id}
 
     def build_undo_intent(self, ports: Ports, run: RunView) -> Body:
-        """Name the lock that is held now: rollback may have taken it anew under another ID."""
+        """Name the lock that is held now (rollback may have taken it anew under another ID), and whether it is certain."""
         relocked = run.step(StepKind.UNLOCK_TARGET, self.unit).undo_intent
-        return {"lock_id": relocked["lock_id"]} if relocked else {}
+        held = run.step(self.kind, self.unit).evidence is not None
+        return {"held": held, **({"lock_id": relocked["lock_id"]} if relocked else {})}
 
     def undo(self, ports: Ports, intent: Body, undo_intent: Body) -> Body:
-        """Delete the lock object if it still holds our ID."""
+        """Delete the lock object if it still holds our ID.
+
+        One that is certainly ours and is not there is taken once more, so that no stale answer makes us leave it behind.
+        """
         lock_id = undo_intent.get("lock_id", intent["lock_id"])
-        return {"released": ports.target.release_lock(self.state.key, lock_id).value}
+        released = ports.target.release_lock(self.state.key, lock_id)
+        if released is Released.NOT_HELD and undo_intent.get("held"):
+            ports.target.acquire_lock(self.state.key, ports.build_lock(OPERATION, lock_id=lock_id))
+            released = ports.target.release_lock(self.state.key, lock_id)
+        if released is Released.HELD_BY_OTHER and undo_intent.get("held"):
+            raise ForeignLockError(
+                f"the lock of {self.state.key}, which this run held, is somebody else's",
+                where=self.state.name,
+                hint="find out who works at the target, although nothing of this run stands there; then: migrator rollback",
+            )
+        return {"released": released.value}

@@ -39,12 +39,13 @@ class UnlockTarget:
     def apply(self, ports: Ports, intent: Body) -> Body:
         """Delete the lock object."""
         released = ports.target.release_lock(self.state.key, intent["lock_id"])
-        if released is Released.HELD_BY_OTHER:
+        if released is not Released.RELEASED:
+            what = "was replaced by somebody else's" if released is Released.HELD_BY_OTHER else "is not there"
             raise ForeignLockError(
-                f"the lock of {self.state.key} was replaced by somebody else's while we held it",
+                f"the lock of {self.state.key} {what} although this run holds it",
                 where=self.state.name,
                 now="the state and the files are in place at the target",
-                hint="migrator verify",
+                hint="migrator verify says whether all is well there; then: migrator migrate",
             )
         return {"released": released.value}
 

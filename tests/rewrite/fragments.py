@@ -1,7 +1,6 @@
 """Texts for hypothesis: arbitrary ones, and heaps of the lines that matter, in any order and depth."""
 
 import contextlib
-from itertools import pairwise
 
 from hypothesis import strategies as st
 
@@ -47,10 +46,49 @@ def check_references(text: str, found: tuple[Located, ...]) -> None:
         if one.disposition is Disposition.REWRITE:
             with contextlib.suppress(CannotReplaceError):  # a refusal with a reason is an answer
                 edits.append(build_edit(one, text, TARGET))
-    after = apply_edits(text, edits)
-    # Where one edit begins at the end of another, the way back has two edits at one place: no law covers those.
-    if all(one.span.end < other.span.start for one, other in pairwise(edits)):
-        assert apply_edits(after, invert_edits(text, edits)) == text
+    assert apply_edits(text, ()) == text
+    assert apply_edits(apply_edits(text, edits), invert_edits(text, edits)) == text
+
+
+# --- whole documents, that their parsers take
+
+
+def join_lines(parts: list[str], end: str) -> str:
+    return "\n".join(parts).replace("\n", end)
+
+
+ENDS = st.sampled_from(["\n", "\n", "\r\n"])
+BACKEND = (
+    f'terraform {{\n  # State is kept in GitLab.\n  backend "http" {{\n    address        = "{ADDRESS}"\n'
+    f'    lock_address   = "{ADDRESS}/lock" # é✓\n    lock_method    = "POST"\n  }}\n}}\n'
+)
+EMPTY_BACKEND = 'terraform {\n  required_version = ">= 1.6"\n  backend "http" {}\n}\n'
+REMOTE_STATE = (
+    f'data "terraform_remote_state" "net" {{\n  backend = "http"\n  config = {{\n    address = "{ADDRESS}"\n  }}\n}}\n'
+)
+HCL_BLOCKS = (
+    BACKEND, EMPTY_BACKEND, 'resource "terraform_data" "ü" {\n  input = "{}"\n}\n',
+    REMOTE_STATE,
+    "# TF_HTTP_PASSWORD is a GitLab token.\n", "/* 状态 */\n", 'locals {\n  a = <<-EOT\n    backend "http" {}\n  EOT\n}\n', "\n",
+)  # fmt: skip
+RECIPES = (
+    f'init-{{}}:\n    tofu init -reconfigure -backend-config="address={ADDRESS}" -backend-config="lock_method=POST"\n',
+    "plan-{}: \n    @tofu plan # é\n", 'check-{}:\n    #!/usr/bin/env bash\n    if [ -z "$TF_HTTP_PASSWORD" ]; then\n      exit 1\n    fi\n',
+    "export-{}:\n    export TF_HTTP_USERNAME=x && tofu init\n", "# The state of {} is in GitLab.\n",
+)  # fmt: skip
+JUST_DOCUMENTS = st.builds(
+    lambda recipes, end: join_lines([recipe.replace("{}", f"r{number}") for number, recipe in enumerate(recipes)], end),
+    st.lists(st.sampled_from(RECIPES), max_size=6),
+    ENDS,
+)
+DOTENV_DOCUMENTS = st.builds(
+    join_lines,
+    st.lists(
+        st.sampled_from(["TF_HTTP_PASSWORD=", f"TF_HTTP_ADDRESS={ADDRESS}", "# TF_HTTP_USERNAME=a", "ÜBER=1", "", "# State in GitLab"]),
+        max_size=9,
+    ),
+    ENDS,
+)  # fmt: skip
 
 
 # --- pipelines that are YAML: every part may name the source

@@ -3,6 +3,7 @@ from hypothesis import strategies as st
 
 from migrator.rewrite.locate_dotenv import locate_dotenv
 from migrator.rewrite.reference import Disposition, ReferenceKind
+from tests.rewrite.fragments import DOTENV_DOCUMENTS, check_references
 
 
 def test_adjacent_variables_are_one_reference() -> None:
@@ -33,9 +34,15 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=25))
-def test_any_text_is_located_without_overlap(pieces: list[str]) -> None:
+def test_any_text_is_located_and_what_is_rewritten_can_be_taken_back(pieces: list[str]) -> None:
     text = "".join(pieces)
-    end = 0
-    for one in locate_dotenv(text):
-        assert end <= one.span.start <= one.span.end <= len(text)
-        end = one.span.end
+    check_references(text, locate_dotenv(text))
+
+
+@given(DOTENV_DOCUMENTS)
+def test_every_line_of_a_document_that_names_the_source_is_covered_and_can_be_taken_back(text: str) -> None:
+    found = locate_dotenv(text)
+    check_references(text, found)
+    for index in range(len(text)):
+        if text.startswith("TF_HTTP_", index):
+            assert any(one.span.start <= index < one.span.end for one in found)

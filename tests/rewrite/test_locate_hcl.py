@@ -5,6 +5,15 @@ from hypothesis import strategies as st
 from migrator.rewrite.locate_hcl import locate_hcl, read_hcl
 from migrator.rewrite.reference import Disposition, ReferenceKind
 from migrator.rewrite.unparsable import UnparsableError
+from tests.rewrite.fragments import (
+    BACKEND,
+    EMPTY_BACKEND,
+    ENDS,
+    HCL_BLOCKS,
+    REMOTE_STATE,
+    check_references,
+    join_lines,
+)
 
 
 def test_reads_backend_cloud_version_and_requirements() -> None:
@@ -99,7 +108,14 @@ def test_any_text_is_located_or_refused(pieces: list[str]) -> None:
         located = locate_hcl(text)
     except UnparsableError:
         return
-    end = 0
-    for one in located:
-        assert end <= one.span.start <= one.span.end <= len(text)
-        end = one.span.end
+    check_references(text, located)
+
+
+@given(st.lists(st.sampled_from(HCL_BLOCKS), max_size=6), ENDS)
+def test_every_block_of_a_document_is_located_and_can_be_taken_back(blocks: list[str], end: str) -> None:
+    text = join_lines(blocks, end)
+    found = locate_hcl(text)
+    check_references(text, found)
+    kinds = [one.kind for one in found]
+    assert kinds.count(ReferenceKind.BACKEND_BLOCK) == blocks.count(BACKEND) + blocks.count(EMPTY_BACKEND)
+    assert kinds.count(ReferenceKind.REMOTE_STATE) == blocks.count(REMOTE_STATE)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from migrator.rewrite.locate_just import locate_just, read_just
 from migrator.rewrite.reference import Disposition, ReferenceKind
+from tests.rewrite.fragments import JUST_DOCUMENTS, check_references
 
 ROOT = Path(__file__).parents[2]
 JUST = Path(sys.executable).with_name("just")
@@ -96,9 +97,15 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=25))
-def test_any_text_is_located_without_overlap(pieces: list[str]) -> None:
+def test_any_text_is_located_and_what_is_rewritten_can_be_taken_back(pieces: list[str]) -> None:
     text = "".join(pieces)
-    end = 0
-    for one in locate_just(text):
-        assert end <= one.span.start <= one.span.end <= len(text)
-        end = one.span.end
+    check_references(text, locate_just(text))
+
+
+@given(JUST_DOCUMENTS)
+def test_every_recipe_of_a_document_is_located_and_can_be_taken_back(text: str) -> None:
+    found = locate_just(text)
+    check_references(text, found)
+    kinds = [one.kind for one in found]
+    assert kinds.count(ReferenceKind.INIT_FLAGS) == text.count("init-")
+    assert kinds.count(ReferenceKind.CREDENTIAL_CHECK) == text.count("check-")

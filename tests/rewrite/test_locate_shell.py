@@ -10,6 +10,7 @@ from migrator.rewrite.reference import Disposition, Located, ReferenceKind, Targ
 from migrator.rewrite.replacements import build_edits
 from migrator.rewrite.shell_source import ShellSource, mask_nothing
 from migrator.rewrite.spans import Span, apply_edits
+from tests.rewrite.fragments import check_references
 
 
 def kinds(located: tuple[Located, ...]) -> list[tuple[ReferenceKind, Disposition]]:
@@ -162,12 +163,11 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(st.one_of(PIECES, st.text(max_size=5)), max_size=25), st.integers(0, 8), st.sampled_from([None, "s"]))
-def test_any_text_is_located_without_overlap(pieces: list[str], indent: int, inherited: str | None) -> None:
+def test_any_text_is_located_and_what_is_rewritten_can_be_taken_back(
+    pieces: list[str], indent: int, inherited: str | None
+) -> None:
     text = "".join(pieces)
-    end = 0
-    for one in locate_shell(text, indent=indent, mask=mask_just, inherited_state=inherited):
-        assert end <= one.span.start <= one.span.end <= len(text)
-        end = one.span.end
+    check_references(text, locate_shell(text, indent=indent, mask=mask_just, inherited_state=inherited))
 
 
 STATEMENTS = st.sampled_from(

@@ -13,17 +13,28 @@ from migrator.plan.bounds import check_bounds
 from migrator.plan.model import FORMAT, Plan
 
 _encoder = msgspec.json.Encoder(order="sorted")
+# Keys that format 1 got later. A plan without them keeps the bytes, and so the digest, that it was written with.
+_ADDED = {"target": {"run_prefix": ""}}
 
 
 def encode_plan(plan: Plan) -> bytes:
     """Return the plan file: indented JSON with ``format`` and ``digest``, ending in a newline."""
-    document = {"format": FORMAT, "digest": digest_of_plan(plan), **msgspec.to_builtins(plan)}
+    document = {"format": FORMAT, "digest": digest_of_plan(plan), **_build_document(plan)}
     return msgspec.json.format(_encoder.encode(document), indent=1) + b"\n"
 
 
 def digest_of_plan(plan: Plan) -> str:
     """Return the plan's digest: sha256, lower-case hex, of its canonical JSON without format and digest."""
-    return hashlib.sha256(_encoder.encode(plan)).hexdigest()
+    return hashlib.sha256(_encoder.encode(_build_document(plan))).hexdigest()
+
+
+def _build_document(plan: Plan) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(plan)
+    for table, keys in _ADDED.items():
+        for key, absent in keys.items():
+            if document[table][key] == absent:
+                del document[table][key]
+    return document
 
 
 def decode_plan(data: bytes, *, where: str) -> Plan:

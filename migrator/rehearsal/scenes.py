@@ -194,11 +194,12 @@ def compare_states(stage: Stage) -> str:
 
 
 def compare_target(stage: Stage) -> str:
-    """Nothing of ours is left in the bucket: no object, no lock, no scratch key."""
-    keys = stage.embedded.list_target_keys()
+    """Nothing of ours is left in the bucket but the mirrored run: no object, no lock, no scratch key."""
+    mirrored = f"{stage.planned.target.run_prefix}/runs/"
+    keys = [key for key in stage.embedded.list_target_keys() if not key.startswith(mirrored)]
     if keys:
         raise CheckFailedError("objects are left at the target", where=", ".join(keys[:5]))
-    return "the bucket is empty: no object and no lock is left"
+    return "no state object and no lock is left at the target"
 
 
 def plan_at_source(stage: Stage) -> str:

@@ -178,9 +178,11 @@ class Lab:
         return found
 
     def objects(self) -> dict[str, bytes]:
+        """Everything in the bucket but mirrored runs."""
         client = self.server.client()
         listed = client.list_objects_v2(Bucket=self.bucket).get("Contents", [])
-        return {one["Key"]: client.get_object(Bucket=self.bucket, Key=one["Key"])["Body"].read() for one in listed}
+        keys = [one["Key"] for one in listed if not one["Key"].startswith(".migrator/")]
+        return {key: client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
 
     def truth(self, name: str) -> StateTruth:
         found = self.gitlab.truth_of(84, name)

@@ -9,9 +9,11 @@ compete with it for the interpreter.
 
 import logging
 import sys
+import threading
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 HOST = "127.0.0.1"
 
@@ -51,17 +53,40 @@ def start_target(bucket: str) -> tuple[str, Callable[[], None]]:
 
     Raises: ImportError without the extra ``rehearse``; OSError.
     """
+    url, stop = start_moto()
+    request = urllib.request.Request(f"{url}/{bucket}", method="PUT")  # noqa: S310 - our own server
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30):
+        pass
+    return url, stop
+
+
+def start_moto() -> tuple[str, Callable[[], None]]:
+    """Start moto's S3 server on a free port; its URL, and what stops it.
+
+    Raises: ImportError without the extra ``rehearse``; OSError.
+    """
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(HOST, 0, verbose=False)
     server.start()
+    # moto looks at a condition and acts on it later: of two requests at one moment both may win, as in no real store.
+    listening = cast(Any, server)._server  # noqa: SLF001 - moto offers no other way to the application
+    listening.app = _OneAtATime(listening.app)
     host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    request = urllib.request.Request(f"{url}/{bucket}", method="PUT")  # noqa: S310 - our own server
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30):
-        pass
-    return url, server.stop
+    return f"http://{host}:{port}", server.stop
+
+
+class _OneAtATime:
+    """A WSGI application whose requests wait for each other."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+        self._application = application
+        self._turn = threading.Lock()
+
+    def __call__(self, *arguments: Any) -> Iterable[bytes]:
+        with self._turn:
+            return self._application(*arguments)
 
 
 if __name__ == "__main__":

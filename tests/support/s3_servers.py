@@ -94,21 +94,20 @@ def find_program(name: str) -> Path | None:
 
 def start_moto() -> S3Server:
     from moto import backends
-    from moto.server import ThreadedMotoServer
+
+    from migrator.rehearsal.server import start_moto as start
 
     # moto lists the directory of its services with each request, which takes longer than the request itself.
     services = tuple(backends.list_of_moto_modules())
     backends.list_of_moto_modules = lambda: services
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    running = [server]
+    url, stop = start()
+    running = [stop]
 
-    def stop() -> None:
+    def stop_once() -> None:
         while running:
-            running.pop().stop()
+            running.pop()()
 
-    return S3Server(name="moto", endpoint=f"http://{host}:{port}", stop=stop)
+    return S3Server(name="moto", endpoint=url, stop=stop_once)
 
 
 def start_minio(

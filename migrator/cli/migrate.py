@@ -12,6 +12,7 @@ from migrator.cli.tofu_program import check_program
 from migrator.cli.working import Working, confirm, show_status
 from migrator.engine.phases import FORWARD, Phase, StepKind
 from migrator.engine.runner import migrate as carry_out
+from migrator.engine.work_tree import LocalWorkTree
 from migrator.errors import ConfigurationError, RefusedError
 from migrator.inventory.tree import RepositoryTree, read_repository_identity
 from migrator.journal.fold import StepState
@@ -21,6 +22,7 @@ from migrator.plan.codec import decode_plan, digest_of_plan
 from migrator.plan.freshness import check_files, check_repository
 from migrator.plan.model import Plan
 from migrator.report.tables import build_count, build_table
+from migrator.state.snapshot import digest_of
 
 _OVER = (Phase.ROLLED_BACK, "refused")
 
@@ -134,8 +136,12 @@ def _check_goes_forward(run: RunDirectory) -> None:
 
 
 def _check_fresh(plan: Plan, tree: RepositoryTree, existing: RunDirectory | None) -> None:
+    work_tree = LocalWorkTree(tree.root)
+
     def digest_at(path: str) -> str | None:
-        return tree.sha256(path) if (tree.root / path).is_file() else None
+        # Not what the tree read: a directory on the way may be a link since the plan was made.
+        data = work_tree.read(path)
+        return None if data is None else digest_of(data)
 
     if existing is None:
         check_files(plan, digest_at)

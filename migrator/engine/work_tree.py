@@ -101,7 +101,11 @@ class LocalWorkTree:
             raise RefusedError(f"the path {problem}: {path}", where=path)
         file = self._root / path
         if file.parent.resolve() != file.parent or file.is_symlink():
-            raise RefusedError(f"{path} lies behind a symbolic link; refusing to follow it", where=path)
+            raise RefusedError(
+                f"{path} lies behind a symbolic link; refusing to follow it",
+                where=path,
+                hint="put the file back where the link is (git status), then run the command again",
+            )
         if file.exists() and not file.is_file():
             raise RefusedError(f"{path} is not a regular file", where=path)
         return file

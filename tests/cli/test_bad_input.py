@@ -265,6 +265,19 @@ def test_a_file_edited_between_plan_and_migrate(lab):
     assert lab.runs() == []
 
 
+@pytest.mark.parametrize("path", ["stacks/alpha", "stacks", "Justfile"])
+def test_a_link_put_in_place_between_plan_and_migrate(lab, path):
+    lab.plan()
+    outside = lab.directory / "outside"
+    (lab.repo / path).rename(outside)
+    (lab.repo / path).symlink_to(outside)
+    read = {file: file.read_bytes() for file in [outside, *outside.rglob("*")] if file.is_file()}
+    check_told(lab.run("migrate", "--yes"), code=4, what="symbolic link", where=path, now="nothing was touched")
+    assert {file: file.read_bytes() for file in read} == read
+    assert lab.runs() == []
+    assert lab.objects() == {}
+
+
 def test_a_file_removed_between_plan_and_migrate(lab):
     lab.plan()
     (lab.repo / "stacks/beta/backend.tf").unlink()

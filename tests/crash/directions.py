@@ -70,6 +70,11 @@ def move_on_and_lose_the_machine(lab: CrashLab) -> None:
     lab.other_journals = sorted((lab.directory / FIRST).glob("runs/*/journal.jsonl"))
 
 
+def migrate_and_lose_the_target(lab: CrashLab) -> None:
+    migrate()(lab)
+    lab.target_is_dead = True
+
+
 def leave_machine(lab: CrashLab, name: str) -> None:
     (lab.repo / ".migrator").rename(lab.directory / name)
 
@@ -136,6 +141,15 @@ def turn_to_the_first_machine(scene: Scene) -> str:
     return "taken over" if done.code == 4 else "rolled back"
 
 
+def turn_when_the_target_is_back(scene: Scene) -> str:
+    """The target answers again: the ordinary way back ends what was begun without it, and closes what it left open there."""
+    lab = scene.lab
+    lab.target_is_dead = False
+    scene.run(*ROLLBACK)
+    scene.check_end("rollback with the target", scene.planned, phase="rolled-back")
+    return "rolled back"
+
+
 def turn_from_final(scene: Scene) -> str:
     """``rollback`` works until the run is final, and is refused from then on."""
     if scene.lab.phase() == "finalized":
@@ -180,6 +194,13 @@ DIRECTIONS = {
             build=build,
             prepare=move_on_and_lose_the_machine,
             turn=turn_to_the_first_machine,
+        ),
+        Direction(
+            name="rollback without the target",
+            command=always(*ROLLBACK, "--without-target"),
+            build=build,
+            prepare=migrate_and_lose_the_target,
+            turn=turn_when_the_target_is_back,
         ),
         Direction(
             name="finalize",

@@ -26,6 +26,7 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 from urllib3.connectionpool import HTTPConnectionPool
+from urllib3.exceptions import NewConnectionError
 
 from tests.crash.lab import PROJECT, CrashLab
 from tests.support.watcher import ViolationError
@@ -170,6 +171,8 @@ class Effects:
             side = layer._hosts.get(f"{pool.host}:{pool.port}")
             if side is None or layer.is_inside:
                 return real(pool, method, url, *args, **more)
+            if side == "target" and layer.lab.target_is_dead:
+                raise NewConnectionError(pool, "nobody listens there")
             return layer.have(f"{method} {side} {layer._shorten(url)}", lambda: real(pool, method, url, *args, **more))
 
         return urlopen

@@ -30,7 +30,15 @@ from migrator.plan.codec import decode_plan, encode_plan
 from migrator.plan.model import Plan
 from tests.cli.lab import BACKEND, JUSTFILE, MAIN, Finished, Lab, document, make_repository
 from tests.support.s3_servers import S3Server
-from tests.support.watcher import LOCK_SUFFIX, MotoTarget, StandinSource, Watcher, read_lock_id
+from tests.support.watcher import (
+    LOCK_SUFFIX,
+    MotoTarget,
+    StandinSource,
+    TargetStore,
+    TargetTruth,
+    Watcher,
+    read_lock_id,
+)
 from tests.support.world import Agreeing
 
 PROJECT = 84
@@ -62,6 +70,7 @@ class Kept:
     disk: dict[str, tuple[int, bytes | None]]
     source: dict[tuple[int, str], Any]
     objects: dict[str, bytes]
+    target_is_dead: bool
     tables: tuple[dict[Any, Any], ...] = field(compare=False)
     counters: tuple[Any, ...] = field(compare=False)
     ticks: int = field(compare=False)
@@ -90,6 +99,7 @@ class CrashLab(Lab):
     ) -> None:
         self._has_rules = rules
         self.parallel = parallel
+        self.target_is_dead = False
         self.other_journals: list[Path] = []
         self.planned: Plan
         states = ONE if states is None else states
@@ -103,7 +113,7 @@ class CrashLab(Lab):
         self._client: Any = None
         super().__init__(directory, server, states=states, bindings=bindings, **more)
         self.write_settings((f'bucket = "{self.bucket}"\n', f'bucket = "{self.bucket}"\nstyle = "partial"\n'))
-        self.store = MotoTarget(self.bucket)
+        self._moto = MotoTarget(self.bucket)
 
     def _gitlab(self) -> dict[str, object]:
         return super()._gitlab() | ({"protection_rules": []} if self._has_rules else {})
@@ -201,7 +211,8 @@ class CrashLab(Lab):
                 key: (row.lock and row.lock.id, row.deleted, row.versions, row.rule)
                 for key, row in self.gitlab.truth().items()
             },
-            objects={key: self.store.read(key) or b"" for key in self.store.list_keys("")},
+            objects={key: self._moto.read(key) or b"" for key in self._moto.list_keys("")},
+            target_is_dead=self.target_is_dead,
             tables=tuple(dict(table) for table in self._tables()),
             counters=tuple(copy(getattr(owner, name)) for owner, name in self._counters()),
             ticks=self._ticks,
@@ -220,7 +231,8 @@ class CrashLab(Lab):
             table.update(before)
         for (owner, name), counter in zip(self._counters(), kept.counters, strict=True):
             setattr(owner, name, copy(counter))
-        self.store.become(kept.objects)
+        self._moto.become(kept.objects)
+        self.target_is_dead = kept.target_is_dead
         self._ticks = kept.ticks
 
     def _tables(self) -> list[dict[Any, Any]]:
@@ -233,6 +245,11 @@ class CrashLab(Lab):
         return [(store, "_row_ids"), (store, "_version_ids"), (rules, "_ids")]
 
     # -- the truth ---------------------------------------------------------------------------------------------------
+
+    @property
+    def store(self) -> TargetStore:
+        """What there is at the target: nothing while it is dead."""
+        return _Nothing() if self.target_is_dead else self._moto
 
     def watcher(self) -> Watcher:
         """Watch the invariant from now on."""
@@ -283,6 +300,19 @@ class CrashLab(Lab):
         held = self.lock_at_source(name)
         lock = self.store.read(self.key(name) + LOCK_SUFFIX)
         return held.id if held else None, None if lock is None else read_lock_id(lock)
+
+
+class _Nothing:
+    """A target that does not answer."""
+
+    def look(self, key: str) -> TargetTruth:
+        return TargetTruth()
+
+    def read(self, key: str) -> bytes | None:
+        return None
+
+    def list_keys(self, prefix: str) -> list[str]:
+        return []
 
 
 def _one_thread(max_workers: int) -> ThreadPoolExecutor:

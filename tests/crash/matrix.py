@@ -116,7 +116,7 @@ class Scene:
         assert found == truth, f"{what}: the end is another one: {describe_difference(found, truth)}"
         assert self.lab.phase() == phase, f"{what}: the run is {self.lab.phase()}, not {phase}"
         if phase is not None:
-            self.run("verify")
+            self.run("verify", code=6 if self.lab.target_is_dead else 0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from tests.support.watcher import StandinSource, digest
 # A run whose last barrier is reached is migrated, but for its last record: running it again writes that.
 NEXT = {
     "rolling-back": ("migrator rollback",),
-    "rolled-back": ("migrator plan",),
+    "rolled-back": ("migrator plan", "migrator rollback, as soon as the target answers again"),
     "refused": ("migrator plan",),
     "migrated": ("migrator verify", "migrator migrate"),
     "finalized": ("nothing",),

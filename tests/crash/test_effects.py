@@ -83,7 +83,8 @@ def test_who_is_dead_does_nothing_any_more(lab, moment):
         for cleanup in (file.unlink, lambda: os.write(descriptor, b"x"), (lab.repo / "d").mkdir):
             with pytest.raises(Killed):
                 cleanup()
-    os.close(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)  # the kernel closed it
     left = {Moment.BEFORE: b"abcd", Moment.TORN: b"abcdef", Moment.UNSEEN: b"abcdefgh", Moment.SEEN: b"abcdefgh"}
     assert file.read_bytes() == left[moment]
     assert effects.names[:3] == ["create file", "write file", "write file"]

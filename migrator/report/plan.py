@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
+from urllib.parse import urlsplit
 
 from rich.console import RenderableType
 from rich.markup import escape
@@ -12,6 +13,7 @@ from migrator.plan.model import Finding, Plan, PlannedFile
 from migrator.report.tables import build_count, build_heading, build_size, build_table
 from migrator.rewrite.spans import Edit, apply_edits
 
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
@@ -44,10 +46,17 @@ def _title(plan: Plan, digest: str) -> str:
     proof = {"required": "proved by plan", "init-only": "proved by init only", "off": "NOT proved by OpenTofu"}
     return (
         f"[bold]Plan {digest[:12]}[/bold]  {escape(plan.source.project_path)} (project {plan.source.project_id}) "
-        f"at {escape(plan.source.url)}\n"
-        f"  -> s3://{escape(plan.target.bucket)}/{escape(plan.target.key)} at {escape(plan.target.endpoint)}\n"
+        f"at {_address(plan.source.url)}\n"
+        f"  -> s3://{escape(plan.target.bucket)}/{escape(plan.target.key)} at {_address(plan.target.endpoint)}\n"
         f"  conditional writes {plan.probe.verdict}, {proof[plan.proof]}"
     )
+
+
+def _address(url: str) -> str:
+    """Whoever reviews a plan decides that a token or documents go there, and who can listen on the way."""
+    parts = urlsplit(url)
+    listening = parts.scheme == "http" and parts.hostname not in _LOOPBACK
+    return escape(url) + (" [yellow](no TLS: whoever listens reads what is sent)[/yellow]" if listening else "")
 
 
 def _states(plan: Plan) -> list[RenderableType]:

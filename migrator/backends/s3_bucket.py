@@ -133,6 +133,12 @@ class Bucket:
                 return sorted(key for key in keys if not key.endswith("/"))
             token = page["NextContinuationToken"]
 
+    def read_listed_etag(self, key: str) -> str | None:
+        """Return the ETag that the listing shows for ``key``, without quotes; None when it shows no such key."""
+        page = retry_call(partial(self._attempt_list, key, None, 1), policy=self.retry)
+        found = (entry for entry in page.get("Contents", []) if entry["Key"] == key)
+        return next((str(entry["ETag"]).strip('"') for entry in found), None)
+
     def create(self, key: str, data: bytes) -> Attempt:
         """Put the object if the key is free, one attempt."""
         # The headers that OpenTofu sends too; a store that knows them refuses bytes that were damaged on the way.
@@ -195,10 +201,12 @@ class Bucket:
         following = page.get("NextContinuationToken")
         whole = page.get("IsTruncated") is False or (page.get("IsTruncated") and following not in {None, "", token})
         if not whole or not all(entry["Key"].startswith(prefix) for entry in page.get("Contents", [])):
-            raise BackendError(
-                "the answer is not a listing that can be followed to its end (is it an S3 store's?)",
-                where=self.where("GET", f"{prefix}*"),
-                hint="check target.endpoint in migrator.toml",
+            raise TransientError(
+                BackendError(
+                    "the answer is not a listing that can be followed to its end (is it an S3 store's?)",
+                    where=self.where("GET", f"{prefix}*"),
+                    hint="check target.endpoint in migrator.toml",
+                )
             )
         return page
 

@@ -94,13 +94,23 @@ def _delete_exactly(bucket: Bucket, key: str, head: Head) -> Attempt:
     """Delete the object that ``head`` was read from, conditionally where the store obeys the condition.
 
     Stores exist that refuse a right ETag, or the header (older Ceph, for one). An object that is unchanged after such a
-    refusal is deleted without condition, as OpenTofu's own unlock does.
+    refusal is deleted without condition, as OpenTofu's own unlock does; but a reading alone is not believed then: a cache
+    that serves what stood there before would have us delete what nobody has seen.
+
+    Raises: UnsafeTargetError when the listing shows another object than is read.
     """
     assert head.token is not None
     attempt = bucket.delete(key, etag=head.token.etag)
-    if attempt.outcome in {Outcome.REFUSED, Outcome.UNSUPPORTED} and _read_back(bucket, key, attempt) == head:
-        return bucket.delete(key)
-    return attempt
+    if attempt.outcome not in {Outcome.REFUSED, Outcome.UNSUPPORTED} or _read_back(bucket, key, attempt) != head:
+        return attempt
+    if bucket.read_listed_etag(key) != head.token.etag.strip('"'):
+        raise UnsafeTargetError(
+            "the store lists another object than it serves: something answers with what stood there before",
+            where=bucket.where("DELETE", key),
+            now="it was left as it is",
+            hint="find the cache in front of the store and take it away; then run the command again",
+        )
+    return bucket.delete(key)
 
 
 def _read_back(bucket: Bucket, key: str, attempt: Attempt) -> Head:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -196,6 +197,21 @@ def test_a_page_of_a_proxy_confirms_nothing(moto_place: S3Place) -> None:
         assert target.release_lock(KEY, "lock-1") is Released.RELEASED
         assert (proxy.count("PUT"), proxy.count("DELETE")) == (2, 2)
     assert moto_place.keys() == []
+
+
+def test_what_a_cache_hides_is_not_deleted(moto_place: S3Place) -> None:
+    """A read that is answered as before, and a store that refuses its old ETag: what stands there was written meanwhile."""
+    with FaultProxy(moto_place.server.endpoint) as proxy:
+        target = build_target(proxy.url, moto_place.bucket)
+        target.create_state(KEY, DATA)
+        target.read_state(KEY)
+        replace(moto_place.server, endpoint=proxy.url).client().put_object(
+            Bucket=moto_place.bucket, Key=KEY, Body=document(9)
+        )
+        proxy.inject(Fault(Effect.STALE, times=None))
+        with pytest.raises(UnsafeTargetError, match="lists another object than it serves"):
+            target.remove_state(KEY, sha256=hashlib.sha256(DATA).hexdigest())
+    assert moto_place.get(KEY) == document(9)
 
 
 def test_a_bit_that_flips_on_the_way_is_noticed_and_asked_for_again(moto_place: S3Place) -> None:

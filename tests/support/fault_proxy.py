@@ -8,8 +8,8 @@ them (None: until ``clear``), and counts in ``struck``; everything else passes u
 requests stay valid. ``seen`` records method and path of every request; ``listen`` is called with method, path and status when the
 server has done what it was asked, before the client hears of it.
 
-Faults of the handshake (``Effect.GARBAGE``, ``Effect.STRANGE_CERTIFICATE``) strike connections: while one is injected each
-connection carries one request, so that the k-th request is the k-th connection.
+Faults of the handshake (``Effect.GARBAGE``, ``Effect.STRANGE_CERTIFICATE``) strike connections: injecting one ends those that
+stand, and from then on each carries one request, so that the k-th request is the k-th connection.
 """
 
 import http.client
@@ -55,7 +55,9 @@ _NOT_FORWARDED = {Effect.DROP, Effect.ANSWER, Effect.STALE}
 
 @dataclass
 class Fault:
-    """``act`` is called before the request is forwarded; ``strip`` names request headers that are not."""
+    """``act`` is called before the request is forwarded; ``strip`` names headers of the request that are not, ``hide``
+    those of the answer that the client does not see.
+    """
 
     effect: Effect
     method: str = ""
@@ -67,6 +69,7 @@ class Fault:
     body: bytes = b""
     seconds: float = 0.0
     strip: tuple[str, ...] = ()
+    hide: tuple[str, ...] = ()
     find: bytes = b""
     act: Callable[[], None] = lambda: None
     struck: int = 0
@@ -91,6 +94,7 @@ class FaultProxy:
         self._upstream = (parts.hostname, parts.port)
         self._faults: list[Fault] = []
         self._mutex = threading.Lock()
+        self._connections: set[socket.socket] = set()
         self._answers: dict[str, Answer] = {}  # the last answer to GET, by path
         self._before: dict[str, Answer] = {}  # the one that the last write made stale
         self._contexts = [_build_context(path) for path in (certificate, strange) if path]
@@ -115,6 +119,9 @@ class FaultProxy:
     def inject(self, *faults: Fault) -> None:
         with self._mutex:
             self._faults.extend(faults)
+            standing = list(self._connections) if _OF_THE_HANDSHAKE & {fault.effect for fault in faults} else []
+        for connection in standing:
+            connection.shutdown(socket.SHUT_RDWR)
 
     def clear(self) -> None:
         """Take every fault away."""
@@ -168,10 +175,12 @@ class FaultProxy:
             def setup(self) -> None:
                 fault, self.only_one = proxy._take_fault_of_connection()
                 self.request = proxy._wrap(self.request, fault)
+                proxy._connections.add(self.request)
                 super().setup()
 
             def finish(self) -> None:
                 super().finish()
+                proxy._connections.discard(self.request)
                 self.request.close()
 
             def handle_one_request(self) -> None:
@@ -237,10 +246,11 @@ class FaultProxy:
             return fault.status, list(fault.headers.items()), fault.body
         if fault.effect is Effect.STALE:
             return self._before[path]
-        if fault.effect is Effect.FLIP and answer[0] == 200 and answer[2]:
-            status, headers, body = answer
-            return status, headers, _flip(body, fault.find)
-        return answer
+        status, headers, body = answer
+        headers = [(name, value) for name, value in headers if name.casefold() not in fault.hide]
+        if fault.effect is Effect.FLIP and status == 200 and body:
+            body = _flip(body, fault.find)
+        return status, headers, body
 
     def _remember(self, method: str, path: str, answer: Answer) -> None:
         with self._mutex:

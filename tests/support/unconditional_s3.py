@@ -10,7 +10,7 @@ import time
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Self
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 
 class Flaw(Enum):
@@ -37,7 +37,11 @@ class FlawedS3:
             wbufsize = -1
 
             def do_GET(self) -> None:
-                self._answer(*store._get(self._key()))
+                query = parse_qs(urlsplit(self.path).query)
+                if query.get("list-type"):
+                    self._answer(*store._list(query.get("prefix", [""])[0]))
+                else:
+                    self._answer(*store._get(self._key()))
 
             def do_PUT(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -80,6 +84,14 @@ class FlawedS3:
         if key not in self.objects:
             return 404, _error("NoSuchKey"), ""
         return 200, self.objects[key], _etag(self.objects[key])
+
+    def _list(self, prefix: str) -> tuple[int, bytes, str]:
+        found = "".join(
+            f"<Contents><Key>{key}</Key><ETag>{_etag(data).replace(chr(34), '&quot;')}</ETag></Contents>"
+            for key, data in sorted(self.objects.items())
+            if key.startswith(prefix)
+        )
+        return 200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{found}</ListBucketResult>".encode(), ""
 
     def _put(self, key: str, body: bytes, *, conditional: bool) -> tuple[int, bytes, str]:
         if conditional and self.flaw is Flaw.NO_CONDITIONS:

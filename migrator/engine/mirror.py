@@ -138,18 +138,32 @@ class Mirror:
         """
         if self._lock is None:
             self.hold()
-        piece = self._directory.read_journal(self._length)
-        piece = piece[: piece.rfind(b"\n") + 1]  # a torn end, as a full disk leaves it, is no record
-        if not piece:
-            return
-        if not self._records:
+        piece = self._read_unmirrored()
+        if piece and not self._records:
             # Whoever takes the run back must list it: a policy that forbids that is found now, not in the incident.
             self._store.list_names(self._stem)
             self._create("plan.json", self._directory.read_plan_bytes())
-        self._write_blobs()
-        self._create(f"journal/{self._records + 1:08}.jsonl", piece)
-        self._length += len(piece)
-        self._records += piece.count(b"\n")
+        while piece:
+            self._write_blobs()
+            written = self._write_piece(piece)
+            self._length += len(written)
+            self._records += written.count(b"\n")
+            piece = self._read_unmirrored()
+
+    def _read_unmirrored(self) -> bytes:
+        """Return the records that are not mirrored; a torn end, as a full disk leaves it, is none."""
+        piece = self._directory.read_journal(self._length)
+        return piece[: piece.rfind(b"\n") + 1]
+
+    def _write_piece(self, piece: bytes) -> bytes:
+        """Mirror the next piece and return what stands there: an earlier attempt, whose reply was lost, may have been shorter."""
+        name = f"journal/{self._records + 1:08}.jsonl"
+        if self._store.create(self._stem + name, piece) is not Created.EXISTS_OTHER:
+            return piece
+        found = self._store.read(self._stem + name)
+        if found and piece.startswith(found):
+            return found
+        raise self._build_refusal(name)
 
     def release(self) -> None:
         """Give the run's lock back. A lock that cannot be given back stays ours: it names this run directory.
@@ -184,12 +198,15 @@ class Mirror:
 
     def _create(self, name: str, data: bytes) -> None:
         if self._store.create(self._stem + name, data) is Created.EXISTS_OTHER:
-            raise StoppedError(
-                "another machine went on with this run, or somebody wrote where it is mirrored",
-                where=self._store.where(self._stem + name),
-                now="nothing was attempted that is not mirrored; this command stopped",
-                hint="migrator rollback, which first brings here what was done there",
-            )
+            raise self._build_refusal(name)
+
+    def _build_refusal(self, name: str) -> StoppedError:
+        return StoppedError(
+            "another machine went on with this run, or somebody wrote where it is mirrored",
+            where=self._store.where(self._stem + name),
+            now="nothing was attempted that is not mirrored; this command stopped",
+            hint="migrator rollback, which first brings here what was done there",
+        )
 
 
 def _read_pieces(store: RunStore, stem: str) -> bytes:

@@ -90,7 +90,8 @@ class Run:
         self.write_mirror()
 
     def write_mirror(self) -> None:
-        """Mirror the run as far as it is. The way back is not held up by a mirror that cannot be written.
+        """Mirror the run as far as it is. The way back is not held up by a mirror that cannot be written: it is tried again
+        at the next stage and at the end.
 
         Raises: StoppedError when another machine went on with this run; on the way forward also BackendError.
         """
@@ -101,8 +102,7 @@ class Run:
         except BackendError as error:
             if not self.view.rolling_back:
                 raise
-            self.mirror = None
-            self.tell(Event(name="note", detail=f"the run is no longer mirrored: {error.message}"))
+            self.tell(Event(name="note", detail=f"the mirror is behind: {error.message}"))
 
     def end_mirror(self) -> None:
         """Mirror how an attempt ended, as well as that can be done, and let other machines at the run."""
@@ -111,7 +111,12 @@ class Run:
         try:
             self.mirror.write()
         except (MigratorError, OSError) as error:
-            self.tell(Event(name="note", detail=f"the end of this command is not mirrored: {error}"))
+            self.tell(
+                Event(
+                    name="note",
+                    detail=f"the mirror does not know how this command ended: {error}; go on at this machine only",
+                )
+            )
         try:
             self.mirror.release()
         except MigratorError as error:

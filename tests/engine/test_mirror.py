@@ -169,7 +169,8 @@ def test_a_store_that_cannot_be_written_stops_the_way_forward_and_not_the_way_ba
 
     world.rollback(prepare=prepare)
     assert world.status().phase == "rolled-back"
-    assert any("no longer mirrored" in note for note in notes)
+    assert any("the mirror is behind" in note for note in notes)
+    assert "go on at this machine only" in notes[-1]
 
 
 def test_a_first_stage_that_cannot_be_mirrored_touches_nothing(world, monkeypatch):
@@ -233,3 +234,29 @@ def test_a_torn_end_of_the_journal_is_not_mirrored(world):
     there.fetch()
     there.rollback()
     assert there.failed_checks() == {}
+
+
+def test_a_mirror_that_missed_a_stage_of_the_way_back_catches_up(world):
+    """One reply is lost after the piece was written; the next attempt is longer and goes on after it."""
+    world.migrate()
+    there = world.clone()
+    there.fetch()
+    failures = iter([True])
+
+    def prepare(run):
+        create = run.mirror._store.create
+
+        def lose(name, data):
+            done = create(name, data)
+            if "/journal/" in name and next(failures, False):
+                raise BackendUnreachableError("the reply was lost", where="PUT")
+            return done
+
+        monkeypatch.setattr(type(run.mirror._store), "create", lambda store, name, data: lose(name, data))
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        there.rollback(prepare=prepare)
+    assert there.status().phase == "rolled-back"
+    world.rollback()
+    assert world.status().phase == "rolled-back"
+    assert world.directory().read_journal() == there.directory().read_journal()

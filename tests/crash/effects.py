@@ -29,6 +29,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 from tests.crash.lab import PROJECT, CrashLab
+from tests.crash.transport import read_body
 from tests.support.watcher import ViolationError
 
 _PATHS = ("rename", "replace", "unlink", "rmdir", "mkdir", "chown", "chmod", "link", "symlink")
@@ -124,7 +125,6 @@ class Effects:
                 reply = call()
                 self._watch(name)
                 if self._is_at(number, Moment.UNSEEN):
-                    self._drop(reply)
                     self._die()
             finally:
                 self._inside.effect = False
@@ -157,23 +157,20 @@ class Effects:
             if self._name_descriptor(descriptor):
                 os.close(descriptor)
 
-    @staticmethod
-    def _drop(reply: Any) -> None:
-        """End a connection whose answer nobody will read."""
-        if hasattr(reply, "drain_conn"):
-            reply.drain_conn()
-            reply.release_conn()
-
     def _around_urlopen(self) -> Callable[..., Any]:
         layer, real = self, HTTPConnectionPool.urlopen
 
         def urlopen(pool: HTTPConnectionPool, method: str, url: str, *args: Any, **more: Any) -> Any:
             side = layer._hosts.get(f"{pool.host}:{pool.port}")
-            if side is None or layer.is_inside:
+            if side is None:
                 return real(pool, method, url, *args, **more)
             if side == "target" and layer.lab.target_is_dead:
                 raise NewConnectionError(pool, "nobody listens there")
-            return layer.have(f"{method} {side} {layer._shorten(url)}", lambda: real(pool, method, url, *args, **more))
+            body, headers = (*args, *(more.get(name) for name in ("body", "headers")[len(args) :]))[:2]
+            send = layer.lab.sends[side]
+            return layer.have(
+                f"{method} {side} {layer._shorten(url)}", lambda: send(method, url, headers or {}, read_body(body))
+            )
 
         return urlopen
 

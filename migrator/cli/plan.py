@@ -17,6 +17,7 @@ from migrator.inventory.tree import RepositoryTree, read_repository_identity
 from migrator.journal.durable import write_durably
 from migrator.journal.run_directory import Home
 from migrator.plan.bind import bind_states
+from migrator.plan.blockers import find_key_problem
 from migrator.plan.build import build_plan
 from migrator.plan.codec import decode_plan, digest_of_plan, encode_plan
 from migrator.plan.facts import Facts, build_key
@@ -105,14 +106,16 @@ def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree,
     )
     target = build_target(settings.target, secrets)
     probed = probe(target, constant_prefix(settings.target.key, project))
-    keys = sorted({build_key(settings, project, state) for state in bound.states})
+    keys = {build_key(settings, project, state) for state in bound.states}
+    # A store may answer anything for a key that is a blocker already.
+    keys = {key for key in keys if find_key_problem(key) is None}
     return build_plan(
         Facts(
             settings=settings,
             inventory=found,
             project=project,
             bound=bound,
-            keys={key.key: key for key in observe_target(target, keys)},
+            keys={key.key: key for key in observe_target(target, sorted(keys))},
             probe=describe_probe(probed),
             texts=tree.read_text_or_nothing,
             repository=PlannedRepository(identity=read_repository_identity(tree.root), revision=tree.revision),

@@ -20,6 +20,7 @@ from migrator.cli.overview import COMMANDS, OVERVIEW
 from migrator.errors import InternalError, InterruptedRunError, MigratorError, UsageError
 from migrator.redact import Redactor
 from migrator.report.output import Output
+from migrator.report.visible import make_visible
 
 _FLAGS = {"--json", "--quiet", "--verbose", "--no-color", "--version"}
 _SHORT_FLAGS = re.compile(r"-[qv]+")
@@ -111,7 +112,7 @@ def run(arguments: Sequence[str]) -> int:
         return _end_without_reader()
     except Exception as error:  # noqa: BLE001 - the last line of defence: no traceback without -v
         if output.verbosity:
-            sys.stderr.write(_build_redactor()(traceback.format_exc()))
+            sys.stderr.write(make_visible(_build_redactor()(traceback.format_exc())))
         return output.error(InternalError(f"this is a bug: {type(error).__name__}", where=_locate(error)))
 
 

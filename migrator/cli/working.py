@@ -29,6 +29,7 @@ from migrator.journal.run_directory import RunDirectory
 from migrator.plan.codec import decode_plan, digest_of_plan
 from migrator.plan.model import Plan
 from migrator.report.run import Progress
+from migrator.report.visible import make_line
 
 if TYPE_CHECKING:
     from migrator.cli.wiring import Secrets
@@ -188,7 +189,7 @@ def confirm(invocation: Invocation, question: str, *, command: str) -> None:
     import typer
 
     try:
-        confirmed = typer.confirm(question, err=True)
+        confirmed = typer.confirm(make_line(question), err=True)
     except typer.Abort:
         confirmed = False
     if not confirmed:

@@ -169,7 +169,18 @@ def test_no_secret_is_found_anywhere(lab: Lab) -> None:
         assert [path for path in found if CANARY.encode() in path.read_bytes()] == []
     modes = {path.stat().st_mode & 0o777 for path in home.rglob("*") if path.is_file()}
     assert modes <= {0o600}, modes
+    check_mirror(lab)
     lab.check_untouched()
+
+
+def check_mirror(lab: Lab) -> None:
+    """The mirrored run holds documents where the run directory holds them, and nowhere else."""
+    listed = [one["Key"] for one in lab.s3.list_objects_v2(Bucket=lab.bucket, Prefix=".migrator/")["Contents"]]
+    bodies = {key: lab.s3.get_object(Bucket=lab.bucket, Key=key)["Body"].read() for key in listed}
+    holding = {key for key, body in bodies.items() if CANARY.encode() in body or CANARY in key}
+    assert any("/journal/" in key for key in listed)
+    assert holding
+    assert {key.split("/")[3] for key in holding} == {"blobs"}
 
 
 def test_a_word_among_the_arguments_of_a_process_would_be_found() -> None:

@@ -6,9 +6,11 @@ import select
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
+from migrator.plan.codec import decode_plan, encode_plan
 from tests.support.programs import OUR_CODE
 
 SECONDS = 60
@@ -82,6 +84,19 @@ def test_any_other_answer_touches_nothing(lab, answer):
     assert "or: migrator migrate --yes" in terminal.text
     assert lab.world() == before
     assert lab.runs() == []
+
+
+def test_a_question_obeys_nothing_that_a_plan_says(lab):
+    lab.plan()
+    path = lab.repo / ".migrator" / "plan.json"
+    plan = decode_plan(path.read_bytes(), where="")
+    path.write_bytes(encode_plan(replace(plan, target=replace(plan.target, bucket="b\x1b[2J\nMove nothing? [y/N]: "))))
+    terminal = Terminal(lab, "migrate")
+    terminal.wait_for("3 files? [y/N]")
+    terminal.type("n\n")
+    assert terminal.end() == 2
+    assert "\x1b[2J" not in terminal.text
+    assert "\nMove nothing" not in terminal.text
 
 
 def test_rollback_asks_too(lab):

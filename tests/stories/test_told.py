@@ -1,0 +1,50 @@
+"""Stories that went wrong once, shrunk and kept."""
+
+import pytest
+
+from migrator.engine.phases import Phase
+from tests.stories.acts import ApplyAtTarget, DeleteObject, ForceSource, ForceTarget
+from tests.stories.effects import At, Trouble
+from tests.stories.test_stories import SHAPES, Migrate, Part, Rollback, run_story
+
+DEV = "attic-dev"
+
+
+@pytest.mark.parametrize("way", ["migrate", "rollback"])
+@pytest.mark.parametrize(
+    ("shape", "story"),
+    [
+        pytest.param(
+            "one",
+            [Migrate(Phase.CUT_OVER), ForceSource(DEV), ForceTarget(DEV), ApplyAtTarget(DEV), Rollback()],
+            id="both-locks-forced-open-before-the-target-was",
+        ),
+        pytest.param(
+            "one",
+            [Migrate(Phase.CUT_OVER), ForceTarget(DEV), Rollback((At(18, ApplyAtTarget(DEV)),)), Rollback()],
+            id="written-past-the-target-lock-on-the-way-back",
+        ),
+        pytest.param(
+            "mirrored",
+            [Migrate(Phase.CUT_OVER, (At(30, Trouble.FULL),)), Rollback(elsewhere=True)],
+            id="half-a-line-in-the-mirror",
+        ),
+        pytest.param(
+            "mirrored",
+            [Migrate(Phase.PROVEN), Rollback((At(21, Trouble.REPLY_LOST),), elsewhere=True), Rollback()],
+            id="a-mirror-that-is-silent-for-a-moment",
+        ),
+        pytest.param(
+            "mirrored",
+            [Migrate(), Rollback((At(6, Trouble.KILLED_AFTER),), elsewhere=True), Rollback(elsewhere=True)],
+            id="a-fetch-that-was-cut-short",
+        ),
+        pytest.param(
+            "ruled",
+            [Migrate(), DeleteObject(DEV), Rollback(), Migrate()],
+            id="a-lost-object-that-is-put-back",
+        ),
+    ],
+)
+def test_a_story_that_went_wrong_once(shape: str, story: list[Part], way: str) -> None:
+    run_story(SHAPES[shape], story, way)

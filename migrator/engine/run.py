@@ -3,13 +3,22 @@
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from migrator.engine.events import Event, Listener, ignore_events
 from migrator.engine.mirror import Mirror
-from migrator.engine.parallel import WORKERS
+from migrator.engine.parallel import WORKERS, run_in_parallel
+from migrator.engine.phases import StepKind
 from migrator.engine.ports import Ports
 from migrator.engine.step import Done, Foreign, Step
-from migrator.errors import BackendError, ForeignObjectError, InternalError, InterruptedRunError, MigratorError
+from migrator.errors import (
+    BackendError,
+    ForeignLockError,
+    ForeignObjectError,
+    InternalError,
+    InterruptedRunError,
+    MigratorError,
+)
 from migrator.journal.fold import RunView, StepState
 from migrator.journal.log import Log
 from migrator.journal.record import Body, Fact, RecordKind
@@ -57,17 +66,7 @@ class Run:
         """
         self.check_interrupt()
         fresh = [step for step in steps if again or self.view.step(step.kind, step.unit).intent is None]
-        self._record_all(
-            [
-                Fact(
-                    kind=RecordKind.INTENT,
-                    body=step.build_intent(self.ports, self.view),
-                    step=step.kind,
-                    unit=step.unit,
-                )
-                for step in fresh
-            ]
-        )
+        self._record_all(self._build_facts(RecordKind.INTENT, fresh))
         self._begun.update((step.kind, step.unit) for step in fresh)
         self.write_mirror()
 
@@ -75,19 +74,22 @@ class Run:
         """As ``begin``, for steps that are to be taken back; those that were never begun are left alone."""
         self.check_interrupt()
         views = [(step, self.view.step(step.kind, step.unit)) for step in steps]
-        self._record_all(
-            [
-                Fact(
-                    kind=RecordKind.UNDO_INTENT,
-                    body=step.build_undo_intent(self.ports, self.view),
-                    step=step.kind,
-                    unit=step.unit,
-                )
-                for step, view in views
-                if view.intent is not None and (view.undo_intent is None or again)
-            ]
-        )
+        begun = [step for step, view in views if view.intent is not None and (view.undo_intent is None or again)]
+        self._record_all(self._build_facts(RecordKind.UNDO_INTENT, begun))
         self.write_mirror()
+
+    def _build_facts(self, kind: RecordKind, steps: Sequence[Step]) -> list[Fact]:
+        """Build what the intents say, many at a time: some look at a backend for it."""
+        bodies: dict[int, Body] = {}
+
+        def build(number: int, step: Step) -> None:
+            make = step.build_intent if kind is RecordKind.INTENT else step.build_undo_intent
+            bodies[number] = make(self.ports, self.view)
+
+        run_in_parallel([partial(build, *numbered) for numbered in enumerate(steps)], workers=self.workers)
+        return [
+            Fact(kind=kind, body=bodies[number], step=step.kind, unit=step.unit) for number, step in enumerate(steps)
+        ]
 
     def write_mirror(self) -> None:
         """Mirror the run as far as it is. The way back is not held up by a mirror that cannot be written: it is tried again
@@ -144,11 +146,14 @@ class Run:
     def settle(self, step: Step, intent: Body) -> bool:
         """Find out whether an intent without outcome took effect; record it if so and return whether.
 
-        Raises: ForeignObjectError when something that is not ours stands there.
+        Raises: ForeignObjectError or ForeignLockError when something that is not ours stands there.
         """
         found = step.probe(self.ports, intent)
         if isinstance(found, Foreign):
-            raise ForeignObjectError(
+            error = (
+                ForeignLockError if step.kind in (StepKind.LOCK_SOURCE, StepKind.LOCK_TARGET) else ForeignObjectError
+            )
+            raise error(
                 found.found, where=step.unit, hint="find out whose it is; then migrator migrate, or: migrator rollback"
             )
         if isinstance(found, Done):

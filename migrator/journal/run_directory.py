@@ -98,8 +98,10 @@ class RunDirectory:
             if not path.exists():
                 write_durably(path, new_id().encode() + b"\n")
             return path.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            raise JournalWriteError("the run directory cannot be written", where=str(path)) from None
+        except OSError as error:
+            raise JournalWriteError(f"{path.name} cannot be kept: {error.strerror}", where=str(path)) from None
+        except UnicodeDecodeError:
+            raise JournalError("the file does not hold what was written", where=str(path)) from None
 
     def read_view(self) -> RunView:
         """Return what the journal says.

@@ -5,12 +5,14 @@ Invariant: whatever stopped a command, its ``hint`` names a command to type next
 
 import re
 
+from migrator.engine.phases import Phase
 from migrator.engine.run import Run
 from migrator.engine.status import RunStatus
-from migrator.errors import InterruptedRunError, JournalError, MigratorError, StoppedError
+from migrator.errors import InterruptedRunError, JournalError, JournalWriteError, MigratorError, StoppedError
 from migrator.journal.record import RecordKind
 
 _AGAIN = " again"
+_OVER = (Phase.MIGRATED, Phase.ROLLED_BACK, Phase.FINALIZED, "refused")
 _WAY_ON = re.compile(r"migrator (migrate|rollback|plan|verify|status|finalize)")
 
 
@@ -24,7 +26,9 @@ def complete_stop(error: MigratorError, status: RunStatus) -> None:
         if isinstance(error, InterruptedRunError):
             error.now, error.hint = reached, None
         error.now = error.now or reached
-    if _WAY_ON.search(error.hint or "") or (not part_way and _AGAIN in (error.hint or "")):
+    # What follows a run that is over says nothing about the command that stopped beside it.
+    again = _AGAIN in (error.hint or "") and (not part_way or status.phase in _OVER)
+    if again or _WAY_ON.search(error.hint or ""):
         return
     following = status.next_command if part_way or not error.hint else "run the command again"
     error.hint = f"{error.hint}; then: {following}" if error.hint else following
@@ -34,4 +38,8 @@ def record_stop(run: Run, error: MigratorError) -> None:
     """Keep in the journal why this attempt ended, unless the journal itself is what failed or the run is over."""
     if isinstance(error, JournalError) or run.view.outcome is not None:
         return
-    run.record(RecordKind.STOPPED, {"exit_code": error.exit_code, "message": error.message})
+    try:
+        run.record(RecordKind.STOPPED, {"exit_code": error.exit_code, "message": error.message})
+    except JournalWriteError:
+        # No command acts on it, and what stopped the run is more to the point than that it could not be noted.
+        pass

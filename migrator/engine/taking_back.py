@@ -15,6 +15,7 @@ from migrator.engine.steps import build_chains, build_state_step
 from migrator.errors import (
     ForeignLockError,
     InternalError,
+    JournalError,
     JournalWriteError,
     MigratorError,
     RefusedError,
@@ -116,13 +117,28 @@ def restore_files(plan: Plan, run: Run) -> None:
 
 
 def check_files(plan: Plan, run: Run) -> None:
-    """Check that every file that was cut over can be put back.
+    """Check that every file that was cut over can be put back, and that the journal knows of every one that was.
 
-    Raises: RefusedError.
+    Raises: RefusedError, JournalError.
     """
     for file in plan.files:
-        if run.view.step(StepKind.CUT_OVER_FILE, file.path).state not in (StepState.UNTOUCHED, StepState.UNDONE):
+        state = run.view.step(StepKind.CUT_OVER_FILE, file.path).state
+        if state is StepState.UNTOUCHED:
+            _check_untouched(file, run)
+        elif state is not StepState.UNDONE:
             _check_file(file, run)
+
+
+def _check_untouched(file: PlannedFile, run: Run) -> None:
+    """A file that this run never began with cannot name the target, unless the journal has lost its end."""
+    found = run.ports.work_tree.read(file.path)
+    if file.pre_sha256 != file.post_sha256 and found is not None and digest_of(found) == file.post_sha256:
+        raise JournalError(
+            f"{file.path} names the target, and the journal of this run knows nothing of that: its end is missing",
+            where=file.path,
+            now="nothing was touched",
+            hint="restore the journal from a backup, then: migrator rollback",
+        )
 
 
 def _check_file(file: PlannedFile, run: Run) -> None:

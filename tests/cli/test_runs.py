@@ -84,7 +84,11 @@ def flawed_lab(make_lab):
     with FlawedS3(Flaw.IGNORES_CONDITIONS) as store:
         server = S3Server(name="flawed", endpoint=store.url, stop=lambda: None)
         lab = make_lab(server)
-        lab.objects = lambda: {key.removeprefix(f"{lab.bucket}/"): data for key, data in store.objects.items()}
+        lab.objects = lambda: {
+            key.removeprefix(f"{lab.bucket}/"): data
+            for key, data in store.objects.items()
+            if "/.migrator/" not in f"/{key}"
+        }
         yield lab
 
 

@@ -10,6 +10,7 @@ from migrator.errors import (
     BackendError,
     ForeignLockError,
     ForeignObjectError,
+    JournalError,
     RefusedError,
     StoppedError,
 )
@@ -424,3 +425,19 @@ def test_one_reading_alone_is_never_carried_back(world, monkeypatch):
     world.rollback()
     assert world.source.read_state("attic-dev").data == document(9)
     assert world.failed_checks() == {}
+
+
+def test_a_journal_that_lost_its_end_is_no_run_that_did_nothing(world):
+    """Cut in the middle of its second record, it says that nothing ever began; the files say otherwise."""
+    world.migrate()
+    before = world.truth()
+    path = world.directory().path / "journal.jsonl"
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    path.write_bytes(whole[: first + 40])
+    with pytest.raises(JournalError, match="knows nothing of that") as damaged:
+        world.rollback()
+    assert (damaged.value.exit_code, world.truth()) == (3, before)
+    path.write_bytes(whole)
+    world.rollback()
+    assert world.truth().target_locks == frozenset()

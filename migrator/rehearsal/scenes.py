@@ -195,8 +195,9 @@ def compare_states(stage: Stage) -> str:
 
 def compare_target(stage: Stage) -> str:
     """Nothing of ours is left in the bucket but the mirrored run: no object, no lock, no scratch key."""
-    mirrored = f"{stage.planned.target.run_prefix}/runs/"
-    keys = [key for key in stage.embedded.list_target_keys() if not key.startswith(mirrored)]
+    keys = stage.embedded.list_target_keys()
+    if stage.plan is not None:  # without a plan there was no run to mirror
+        keys = tuple(key for key in keys if not key.startswith(f"{stage.plan.target.run_prefix}/runs/"))
     if keys:
         raise CheckFailedError("objects are left at the target", where=", ".join(keys[:5]))
     return "no state object and no lock is left at the target"

@@ -139,7 +139,11 @@ def build_refusal(answer: Answer) -> MigratorError:
                 hint="ask an administrator to raise max_terraform_state_size_bytes",
             )
         case 422 if "StateDeleted" in answer.message:
-            return BackendError("the state is scheduled for deletion in GitLab", where=answer.where)
+            return BackendError(
+                "the state is scheduled for deletion in GitLab",
+                where=answer.where,
+                hint="find out who deleted it, and have it restored there",
+            )
         case 429:
             return BackendUnreachableError(
                 "GitLab's rate limit is reached", where=answer.where, hint="wait a minute and run the command again"

@@ -92,9 +92,7 @@ class Working:
             mirror = build_mirror(self.plan, self.directory, secrets) if mirrored else None
             if mirror is not None and self.directory.read_view().steps:
                 # A run that has begun may have gone on elsewhere; one that has not is known here alone.
-                _hold(mirror, take_over=take_over)
-                if mirror.synchronise():
-                    self.invocation.output.say("another machine went on with this run; its journal was brought here")
+                self._catch_up(mirror, take_over=take_over)
             log = self.directory.open_log(read_clock)
             listen = Progress(self.invocation.output)
             run = Run(log=log, view=fold(log.records), ports=ports, mirror=mirror, listen=listen)
@@ -104,6 +102,19 @@ class Working:
             finally:
                 log.close()
 
+    def _catch_up(self, mirror: "Mirror", *, take_over: bool) -> None:
+        try:
+            _hold(mirror, take_over=take_over)
+            if mirror.synchronise():
+                self.invocation.output.say("another machine went on with this run; its journal was brought here")
+        except MigratorError as error:
+            self._complete(error, self.directory.read_view())
+            raise
+
+    def _complete(self, error: MigratorError, view: RunView) -> None:
+        complete_stop(error, self.read_status(view))
+        error.hint = self.name_plan(error.hint or "")
+
     @contextmanager
     def _attended(self, run: Run) -> Iterator[None]:
         """Record what stops the run, and mirror how it ends."""
@@ -111,8 +122,7 @@ class Working:
             with _interrupts():
                 yield
         except MigratorError as error:
-            complete_stop(error, self.read_status(run.view))
-            error.hint = self.name_plan(error.hint or "")
+            self._complete(error, run.view)
             record_stop(run, error)
             raise
         finally:

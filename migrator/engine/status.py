@@ -112,7 +112,7 @@ def _state(state: PlannedState, view: RunView) -> StateStatus:
         stack=state.stack,
         environment=state.environment,
         authority=_authority(state, view),
-        source_lock=_held(view.step(StepKind.LOCK_SOURCE, state.name)),
+        source_lock=_held(view.step(StepKind.LOCK_SOURCE, state.name), view),
         target_lock=_target_lock(state, view),
         seal=_seal(state, view),
         seal_reason=_protection(state, view).get("reason", ""),
@@ -131,7 +131,9 @@ def _latest(state: PlannedState, view: RunView) -> StepView:
     return next((one for one in steps if one.state in _DOUBT), steps[-1])
 
 
-def _held(lock: StepView) -> str:
+def _held(lock: StepView, view: RunView) -> str:
+    if view.outcome == "refused":
+        return "free"  # whatever was tried took no effect, or was given back
     return {
         StepState.UNTOUCHED: "free",
         StepState.IN_DOUBT: "in doubt",
@@ -143,7 +145,7 @@ def _held(lock: StepView) -> str:
 
 def _seal(state: PlannedState, view: RunView) -> str:
     """The lock is the last to be given back: without it there is no seal."""
-    lock = _held(view.step(StepKind.LOCK_SOURCE, state.name))
+    lock = _held(view.step(StepKind.LOCK_SOURCE, state.name), view)
     protect = view.step(StepKind.PROTECT_SOURCE, state.name).state
     if lock != "held":
         return "none" if lock == "free" else lock
@@ -163,7 +165,7 @@ def _protection(state: PlannedState, view: RunView) -> Body:
 def _target_lock(state: PlannedState, view: RunView) -> str:
     lock = view.step(StepKind.LOCK_TARGET, state.name)
     if lock.state is not StepState.DONE:
-        return _held(lock)
+        return _held(lock, view)
     unlocked = view.step(StepKind.UNLOCK_TARGET, state.name).state
     if unlocked in (StepState.UNTOUCHED, StepState.UNDONE):
         return "held"

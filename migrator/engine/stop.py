@@ -30,7 +30,7 @@ def complete_stop(error: MigratorError, status: RunStatus) -> None:
     again = _AGAIN in (error.hint or "") and (not part_way or status.phase in _OVER)
     if again or _WAY_ON.search(error.hint or ""):
         return
-    following = status.next_command if part_way or not error.hint else "run the command again"
+    following = status.next_command if part_way else "run the command again"
     error.hint = f"{error.hint}; then: {following}" if error.hint else following
 
 

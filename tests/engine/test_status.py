@@ -103,6 +103,12 @@ def test_an_outcome_leaves_nothing_in_doubt_and_says_what_comes_next(outcome, co
     assert (found.phase, found.in_doubt, found.next_command) == (outcome, (), command)
 
 
+def test_a_run_whose_first_effect_was_refused_holds_nothing():
+    begun = [(RecordKind.INTENT, kind, {}) for kind in (StepKind.LOCK_SOURCE, StepKind.LOCK_TARGET)]
+    (state,) = status(*begun, (RecordKind.OUTCOME, "", {"outcome": "refused"})).states
+    assert (state.source_lock, state.target_lock, state.seal) == ("free", "free", "none")
+
+
 def test_the_last_stop_is_told():
     assert status((RecordKind.STOPPED, "", {"message": "no network"})).stopped == "no network"
 

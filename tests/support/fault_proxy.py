@@ -268,6 +268,8 @@ class FaultProxy:
                 handler.send_header(name, value)
         if status != 204:
             handler.send_header("Content-Length", str(len(body)))
+        if handler.only_one:
+            handler.send_header("Connection", "close")
         handler.end_headers()
         if effect is Effect.TRUNCATE:
             body = body[: len(body) // 2]

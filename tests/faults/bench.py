@@ -1,0 +1,535 @@
+"""One world behind proxies that is put back to where a cell of the fault matrix begins, as often as there are cells.
+
+Both clients of the program speak through a ``FaultProxy``, GitLab's and the store's, over real sockets. The watcher looks at the
+truth of both servers after every request. ``Bench.trace`` runs a command without a fault and names every request that it makes:
+these are the steps at which a fault can strike.
+
+Ways forward are checked once for each different point at which a command stops: from the same journal, the same files and the same
+stores (but for times and the recorded reason) a healthy world lets the program go on in the same way.
+"""
+
+import json
+import logging
+import re
+import shutil
+import stat
+import tempfile
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import sha256
+from itertools import count, pairwise
+from pathlib import Path
+from typing import Any, Self
+
+from migrator.backends.gitlab_http import GitLabSource
+from migrator.backends.s3 import S3Target
+from migrator.engine.events import Event
+from migrator.engine.phases import FORWARD
+from migrator.engine.run import Run
+from migrator.engine.stop import complete_stop, record_stop
+from migrator.errors import JournalError, MigratorError
+from migrator.journal.fold import fold
+from migrator.plan.codec import encode_plan
+from migrator.standin import Fault as StandinFault
+from migrator.standin import Standin
+from migrator.standin.model import StateRow
+from tests.faults.disk import Disk
+from tests.faults.model import Step, name_steps
+from tests.support.certificates import write_certificate
+from tests.support.fault_proxy import Effect, Fault, FaultProxy
+from tests.support.told import check_status
+from tests.support.world import BUCKET, PROJECT, QUICK, TOKEN, Truth, document, open_worlds, start_bucket
+
+STATE = "attic-dev"
+FIRST, NEWER = document(7), document(9)
+MODES = "abcdefghijklmn"
+MEMORY = Path("/dev/shm")  # what a slow disk does is tested elsewhere
+_NEVER = 10**9
+_TIMES = re.compile(r'"(at|created)": *"[^"]*"')
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What a bench is like."""
+
+    tls: bool = False
+    mirrored: bool = False
+    protection: bool = False
+    versioned: bool = False
+    project: int | str = PROJECT
+
+
+SETTINGS = {
+    "plain": Setting(),
+    "tls": Setting(tls=True),
+    "mirrored": Setting(mirrored=True),
+    "protected": Setting(protection=True),
+    "by path": Setting(project="acme/infra"),
+    "versioned": Setting(versioned=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole truth of one moment, in a form that can be put back."""
+
+    rows: dict[Any, StateRow]
+    contents: dict[int, bytes]
+    rules: Any
+    objects: dict[str, bytes]
+    files: dict[str, tuple[bytes, int]]
+    stale: Any
+
+
+@dataclass
+class Outcome:
+    """How a command ended: 0, or the code of its error; its requests; what the watcher saw."""
+
+    code: int = 0
+    error: MigratorError | None = None
+    requests: list[Step] = field(default_factory=list)
+    violations: list[str] = field(default_factory=list)
+
+
+class Bench:
+    """See the module. Its world has one state; migrate begins at the beginning, and rollback where the target has moved on
+    after a migration.
+    """
+
+    def __init__(self, setting: Setting = SETTINGS["plain"]) -> None:
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        self._setting = setting
+        self._stage = ""
+        self._run: Run | None = None
+        self._watcher: Any = None
+        self._points: set[tuple[str, str]] = set()
+        self.repairs: list[Callable[[], None]] = []
+        self._deleted: bytes | None = None
+        self._looks: dict[str, int] = {}
+        self.clock: Callable[[], str] | None = None
+        with ExitStack() as stack:
+            self._build(stack)
+            self.bases = self._build_bases()
+            self._stack = stack.pop_all()
+
+    def _build(self, stack: ExitStack) -> None:
+        memory = MEMORY if MEMORY.is_dir() else None
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="migrator-faults-", dir=memory)))
+        self.server = start_bucket()
+        stack.callback(self.server.stop)
+        if self._setting.versioned:
+            enabled = {"Status": "Enabled"}
+            self.server.client().put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=enabled)
+        make = stack.enter_context(open_worlds(directory, self.server))
+        self.plain = make({STATE: FIRST}, protection=self._setting.protection)
+        if not self._setting.mirrored:
+            self.plain.plan = replace(self.plain.plan, target=replace(self.plain.plan.target, run_prefix=""))
+        tls: dict[str, Any] = {}
+        if self._setting.tls:
+            tls = {name: write_certificate(directory / f"{name}.pem") for name in ("certificate", "strange")}
+        self.store = stack.enter_context(FaultProxy(self.server.endpoint, **tls))
+        self.gitlab = stack.enter_context(FaultProxy(self.standin.base_url))
+        self.disk = Disk(self.plain.root)
+        self._connect(ca_bundle=str(tls["certificate"]) if tls else None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def standin(self) -> Standin:
+        return self.plain.standin
+
+    def proxy(self, side: str) -> FaultProxy:
+        return self.gitlab if side == "gitlab" else self.store
+
+    def _connect(self, *, ca_bundle: str | None) -> None:
+        through = replace(self.server, endpoint=self.store.url)
+        self._target = S3Target(
+            endpoint=through.endpoint,
+            bucket=BUCKET,
+            region=through.region,
+            path_style=True,
+            access_key=through.access_key,
+            secret_key=through.secret_key,
+            retry=QUICK,
+            ca_bundle=ca_bundle,
+        )
+        self._users = None if ca_bundle else through.client()
+
+    # -- the beginning of cells --------------------------------------------------------------------------------------
+
+    def _build_bases(self) -> dict[str, Snapshot]:
+        if self._setting.versioned:
+            # Somebody had a state here once, and deleted it.
+            for suffix in ("", ".tflock"):
+                self.plain.s3.put_object(Bucket=BUCKET, Key=self.plain.state(STATE).key + suffix, Body=b"{}")
+                self.plain.delete(STATE, suffix)
+        if self._setting.mirrored:
+            self.plain.mirror(self.plain.directory())  # names the run directory, once, by an ID of its own
+        bases = {"migrate": self.snapshot()}
+        self.beginning = self.plain.truth()
+        # A migration that stopped when all was captured and nothing was published.
+        self.store.inject(Fault(Effect.DROP, method="PUT", path="tfstate$", times=None))
+        assert self.run("migrate").code == 5
+        bases["stopped"] = self.snapshot()
+        self.restore(bases["migrate"])
+        assert self.run("migrate").code == 0
+        self.migrated = self.plain.truth()
+        self.put_newer()
+        bases["rollback"] = self.snapshot()
+        assert self.run("rollback").code == 0
+        self.carried_back = self.plain.truth()
+        assert self.carried_back.versions[STATE] == {7: FIRST, 9: NEWER}
+        return bases
+
+    def put_newer(self) -> None:
+        """Somebody applies at the target; through the proxy, so that it knows what a stale answer would be."""
+        key = self.plain.state(STATE).key
+        if self._users:
+            self._users.put_object(
+                Bucket=BUCKET, Key=key, Body=NEWER, ChecksumAlgorithm="SHA256", ChecksumSHA256=_checksum(NEWER)
+            )
+        else:
+            self.plain.put(STATE, NEWER)
+
+    def snapshot(self) -> Snapshot:
+        store = self.standin.store
+        root = self.plain.root
+        return Snapshot(
+            rows=dict(store._rows),
+            contents=dict(store._storage._contents),
+            rules=dict(self.standin._service.rules._rows),
+            objects={key: self.plain.objects.read(key) or b"" for key in self._list_keys()},
+            files={
+                path.relative_to(root).as_posix(): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
+                for path in sorted(root.rglob("*"))
+                if path.is_file()
+            },
+            stale=self.store.remember(),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Put everything back, and take every fault away."""
+        self.heal()
+        self.repairs.clear()
+        self.store.recall(snapshot.stale)
+        store = self.standin.store
+        store._rows = dict(snapshot.rows)
+        store._storage._contents = dict(snapshot.contents)
+        rules = self.standin._service.rules
+        rules._rows, rules._ids = dict(snapshot.rules), count(1 + max(snapshot.rules, default=0))
+        for key in self._list_keys():
+            if self.plain.objects.read(key) != snapshot.objects.get(key):
+                self._moto.delete_object(BUCKET, key)
+        for key, data in snapshot.objects.items():
+            if self.plain.objects.read(key) is None:
+                self._put(key, data)
+        self._restore_files(snapshot.files)
+        self.plain.runs = len(self.plain.home.runs())
+
+    def _list_keys(self) -> list[str]:
+        """The keys of the state and those of the mirror."""
+        prefixes = [self.plain.prefix]
+        if self._setting.mirrored:
+            prefixes.append(f"{self.plain.plan.target.run_prefix}/")
+        return [key for prefix in prefixes for key in self.plain.objects.list_keys(prefix)]
+
+    def _restore_files(self, files: dict[str, tuple[bytes, int]]) -> None:
+        root = self.plain.root
+        shutil.rmtree(root)
+        for name, (data, mode) in files.items():
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if name.startswith(".migrator") else 0o755)
+            path.write_bytes(data)
+            path.chmod(mode)
+
+    @cached_property
+    def _moto(self) -> Any:
+        from moto.core import DEFAULT_ACCOUNT_ID
+        from moto.s3.models import s3_backends
+
+        return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+
+    def heal(self) -> None:
+        """Take every fault away."""
+        self.gitlab.clear()
+        self.store.clear()
+        self.standin.faults.disarm()
+        self.disk.heal()
+        self.clock = None
+
+    def delete_object(self) -> None:
+        """Somebody deletes the object at the target."""
+        self._deleted = self.plain.objects.read(self.plain.state(STATE).key)
+        self.plain.delete(STATE)
+
+    def put_object_back(self) -> None:
+        """Whoever deleted the object restores it."""
+        if self._deleted is not None:
+            self._put(self.plain.state(STATE).key, self._deleted)
+            self._deleted = None
+
+    def _put(self, key: str, data: bytes) -> None:
+        # As OpenTofu and this program write: with a checksum that the store keeps.
+        put = self._moto.put_object(BUCKET, key, data, checksum_value=_checksum(data))
+        put.checksum_algorithm = "SHA256"
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether the journal cannot be read."""
+        try:
+            self.plain.status()
+        except JournalError:
+            return True
+        return False
+
+    def put_back(self) -> None:
+        """Put back from a backup what was damaged."""
+        while self.repairs:
+            self.repairs.pop()()
+
+    def interrupt(self) -> None:
+        """What the handler of a signal does."""
+        assert self._run is not None
+        self._run.interrupt.set()
+
+    def count_strikes(self, mode: str) -> int:
+        armed = self.standin.faults._armed[mode]
+        return sum(max(0, min(one._seen - one.fault.after, one.fault.times or _NEVER)) for one in armed)
+
+    def somebody(self, deed: Callable[["Bench"], None]) -> None:
+        """Somebody else changes the world."""
+        with self._watcher.rival():
+            deed(self)
+
+    # -- commands ----------------------------------------------------------------------------------------------------
+
+    def run(self, command: str) -> Outcome:
+        """Run a command as a process would, and see how it ends. Only a MigratorError may end it."""
+        source = GitLabSource(url=self.gitlab.url, project=self._setting.project, token=TOKEN, retry=QUICK)
+        world = replace(self.plain, source=source, target=self._target)
+        outcome = Outcome()
+        self._run = None
+        with self._watched(command, outcome):
+            try:
+                with self.disk.installed():
+                    getattr(world, command)(prepare=self._follow, workers=1)
+            except MigratorError as error:
+                outcome.code, outcome.error = error.exit_code, error
+                self._end(error)
+        return outcome
+
+    def _end(self, error: MigratorError) -> None:
+        """What the command line does when a command stops."""
+        try:
+            status = self.plain.status()
+        except MigratorError:
+            return  # the journal cannot be read: the error says what there is to say
+        complete_stop(error, status)
+        if self._run is None:
+            return  # the journal was not opened
+        directory = self.plain.directory()
+        log = directory.open_log(lambda: "2026-01-02T03:04:05Z")
+        try:
+            record_stop(Run(log=log, view=fold(log.records), ports=self.plain.ports(directory)), error)
+        finally:
+            log.close()
+
+    def begin_again(self) -> None:
+        """As the command line does when the run before was refused and has given everything back: a new run of the plan."""
+        number = len(self.plain.home.runs()) + 1
+        self.plain.home.create_run(f"run-{number}", encode_plan(self.plain.plan))
+
+    def _follow(self, run: Run) -> None:
+        """Name the stages, and number the IDs, so that equal points can be recognised."""
+        following = {phase: after for (phase, _), (after, _) in pairwise(FORWARD)}
+
+        def listen(event: Event) -> None:
+            if event.name == "stage":
+                self._stage = str(event.step)
+            elif event.name == "barrier" and event.step in following:
+                self._stage = str(following[event.step])
+
+        numbers = count()
+        began = len(run.log.records)
+        run.listen = listen
+        run.ports = replace(run.ports, new_id=lambda: f"{run.view.run_id}-{began}-{next(numbers)}")
+        if self.clock:
+            run.log._clock = self.clock
+            run.ports = replace(run.ports, clock=self.clock)
+        self._run = run
+
+    @contextmanager
+    def _watched(self, command: str, outcome: Outcome) -> Iterator[None]:
+        self._watcher = self.plain.watcher()
+        self._stage = "look"
+
+        def build_listener(side: str) -> Callable[[str, str, int], None]:
+            def listen(method: str, path: str, status: int) -> None:
+                outcome.requests.append(self._describe(command, side, outcome, (method, path, status)))
+                self._judge(outcome)
+
+            return listen
+
+        self.gitlab.listen, self.store.listen = build_listener("gitlab"), build_listener("store")
+        self.disk.listen = lambda name: outcome.requests.append(self._describe_write(command, outcome, name))
+        yield
+        self._judge(outcome)
+
+    def _judge(self, outcome: Outcome) -> None:
+        try:
+            self._watcher.check(self._stage)
+        except AssertionError as error:
+            outcome.violations.append(str(error))
+
+    def _describe(self, command: str, side: str, outcome: Outcome, seen: tuple[str, str, int]) -> Step:
+        method, path, status = seen
+        over = self._run is not None and self._run.view.outcome is not None and not self._began_over
+        return Step(
+            command=command,
+            side=side,
+            number=sum(one.side == side for one in outcome.requests),
+            stage="end" if over else self._stage,
+            request=f"{method} {name_resource(path)}",
+            path=path,
+            status=status,
+            stale=side == "store" and method == "GET" and self.store.is_stale(path),
+            looked_at=self._take_looks() if side == "gitlab" else frozenset(),
+        )
+
+    def _describe_write(self, command: str, outcome: Outcome, name: str) -> Step:
+        over = self._run is not None and self._run.view.outcome is not None and not self._began_over
+        return Step(
+            command=command,
+            side="disk",
+            number=sum(one.side == "disk" for one in outcome.requests),
+            stage="end" if over else self._stage,
+            request=name,
+            path=name,
+            status=0,
+        )
+
+    @property
+    def _began_over(self) -> bool:
+        """Whether the outcome is that of the command before: rollback begins with a migrated run."""
+        return self._stage == "look"
+
+    # -- what happens without a fault --------------------------------------------------------------------------------
+
+    def trace(self, command: str, base: str) -> list[Step]:
+        """Every request of a command when nothing goes wrong."""
+        self.restore(self.bases[base])
+        for mode in MODES:
+            self.standin.arm(StandinFault(mode=mode, after=_NEVER))
+        self._looks = dict.fromkeys(MODES, 0)
+        outcome = self.run(command)
+        self.heal()
+        assert (outcome.code, outcome.violations) == (0, []), outcome
+        return name_steps(outcome.requests)
+
+    def _take_looks(self) -> frozenset[str]:
+        """The modes of the stand-in that looked at the last request."""
+        armed = self.standin.faults._armed
+        seen = {mode: sum(one._seen for one in list(faults)) for mode, faults in list(armed.items())}
+        looked = frozenset(mode for mode, number in seen.items() if number > self._looks.get(mode, 0))
+        self._looks = seen
+        return looked
+
+    # -- the ways forward --------------------------------------------------------------------------------------------
+
+    def check_told(self) -> None:
+        """What status says, offline, is so."""
+        check_status(self.plain)
+
+    def check_ways_forward(self, command: str) -> None:
+        """With the fault gone the command completes, and from the same point so does the way back."""
+        key = (command, self.name_point())
+        if key in self._points:
+            return
+        point = self.snapshot()
+        if command == "migrate":
+            if self.plain.status().phase == "refused":
+                self.begin_again()
+            self.check_ending("migrate", self.migrated)
+            self.restore(point)
+            self.check_ending("rollback", self.beginning)
+        else:
+            migrated = self.plain.status().phase == "migrated"
+            before = self.plain.truth()
+            refused = self.run("migrate")
+            assert refused.code == (0 if migrated else 4), refused
+            assert self.plain.truth() == before
+            self.restore(point)
+            self.check_ending("rollback", self.carried_back)
+        self._points.add(key)
+
+    def check_ending(self, command: str, end: Truth) -> None:
+        """The command completes, and the end is the right one."""
+        outcome = self.run(command)
+        assert (outcome.code, outcome.violations) == (0, []), (command, outcome, outcome.error)
+        self.check_end(end)
+
+    def check_end(self, end: Truth) -> None:
+        """Both servers and every file are as they must be, and ``verify`` agrees."""
+        assert self.plain.truth() == end
+        assert self.plain.failed_checks() == {}
+        assert self.plain.status().in_doubt == ()
+
+    def name_point(self) -> str:
+        """Everything that a run goes on from, in one text: equal texts are equal points."""
+        rows = [
+            (row.name, row.lock and row.lock.id, row.deleted_at is not None, [v.serial for v in row.versions])
+            for row in self.standin.store._rows.values()
+        ]
+        files = {
+            name: _name_journal(data) if name.endswith("journal.jsonl") else data.hex()
+            for name, (data, _) in self.snapshot().files.items()
+        }
+        objects = {key: _TIMES.sub("", data.decode(errors="replace")) for key, data in self.snapshot().objects.items()}
+        return json.dumps([rows, repr(self.standin.rules(PROJECT)), files, objects])
+
+
+def _checksum(data: bytes) -> str:
+    return b64encode(sha256(data).digest()).decode()
+
+
+def _name_journal(data: bytes) -> list[Any]:
+    """The facts of a journal; what stopped an attempt is recorded for people, and no command acts on it."""
+    records = [json.loads(line) for line in data.splitlines()]
+    return [
+        [
+            one["kind"],
+            one["step"],
+            one["unit"],
+            {name: value for name, value in one["body"].items() if name != "created"},
+        ]
+        for one in records
+        if one["kind"] != "stopped"
+    ]
+
+
+def name_resource(path: str) -> str:
+    """What a request is about, in one word: ``state`` and ``lock`` are GitLab's, ``object`` and ``tflock`` the store's."""
+    if path.endswith("/graphql"):
+        return "graphql"
+    if path.endswith(f"/{BUCKET}"):
+        return "list"
+    if "/runs/" in path:
+        return "mirror"
+    if path.endswith(".tflock"):
+        return "tflock"
+    if path.endswith(".tfstate"):
+        return "object"
+    if path.endswith("/lock"):
+        return "lock"
+    if "/versions/" in path:
+        return "version"
+    if "protection_rules" in path:
+        return "rule"
+    return "state" if "state" in path.rsplit("/projects/", maxsplit=1)[-1] else "project"

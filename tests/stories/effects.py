@@ -8,12 +8,12 @@ a time (``Turns``) and change places where the story says, so that a story alway
 import resource
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
-from migrator.engine.parallel import raise_first
 from migrator.engine.ports import Ports
 from migrator.engine.run import Run
 from migrator.errors import (
@@ -220,7 +220,7 @@ def disk_is_full(limit: int) -> Iterator[None]:
 
 
 class Turns:
-    """The engine's pool, with one job running at a time: jobs change places at the pauses in ``switches``, counted from 1."""
+    """Lets the jobs of the engine's pools run one at a time; they change places at the pauses in ``switches``, from 1 on."""
 
     def __init__(self, switches: Sequence[int]) -> None:
         self._switches = frozenset(switches)
@@ -230,23 +230,22 @@ class Turns:
         self._left: list[int] = []
         self._current = -1
 
-    def run(self, jobs: Sequence[Callable[[], None]], *, workers: int = 0) -> None:
-        """As ``migrator.engine.run.run_in_parallel``: after the first error no further job starts, those that run end."""
-        if len(jobs) < 2:
+    def open_pool(self, max_workers: int) -> "Pool":
+        """Stand in for ``ThreadPoolExecutor``."""
+        return Pool(self)
+
+    def run(self, jobs: Sequence[Callable[[], None]]) -> None:
+        """Run every job to its end; none may raise. Where no switch is left, one follows the other."""
+        if len(jobs) < 2 or max(self._switches, default=0) <= self._pauses:
             for job in jobs:
                 job()
             return
-        errors: list[BaseException | None] = [None] * len(jobs)
         self._go = [threading.Semaphore(0) for _ in jobs]
         self._left = list(range(len(jobs)))
 
         def body(number: int) -> None:
             self._go[number].acquire()
-            try:
-                if not any(errors):
-                    jobs[number]()
-            except BaseException as error:  # noqa: BLE001 - handed on to the caller, Killed too
-                errors[number] = error
+            jobs[number]()
             self._left.remove(number)
             self._controller.release()
 
@@ -262,7 +261,6 @@ class Turns:
         for thread in threads:
             thread.join()
         self._current = -1
-        raise_first(errors)
 
     def pause(self) -> None:
         """Let another job go on, if the story says so here."""
@@ -274,3 +272,29 @@ class Turns:
             self._current = self._left[(self._left.index(me) + 1) % len(self._left)]
             self._controller.release()
             self._go[me].acquire()
+
+
+class Pool:
+    """A pool whose jobs take turns; they begin when it is left."""
+
+    def __init__(self, turns: Turns) -> None:
+        self._turns = turns
+        self._jobs: list[Callable[[], None]] = []
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+
+        def job() -> None:
+            try:
+                future.set_result(work(*arguments))
+            except BaseException as error:  # noqa: BLE001 - handed on to whoever asks, Killed too
+                future.set_exception(error)
+
+        self._jobs.append(job)
+        return future
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._turns.run(self._jobs)

@@ -257,7 +257,11 @@ class S3Model:
 
     def read_lock(self, unit: str, own_id: str) -> LockInfo | None:
         data = self.objects.get(unit + LOCK_SUFFIX)
-        return None if data is None else decode_lock_info(data) or LockInfo(id="", who="the writer of an unreadable")
+        return (
+            None
+            if data is None
+            else decode_lock_info(data) or LockInfo(id="", who="the writer of an unreadable lock object")
+        )
 
     def release_lock(self, unit: str, lock_id: str) -> Released:
         holder = self.read_lock(unit, lock_id)

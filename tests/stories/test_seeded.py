@@ -1,4 +1,7 @@
-"""The stories can fail: each fault that is put into the engine here is found within the suite's number of stories."""
+"""The stories can fail: each fault that is put into the engine here is found, most within a hundred stories.
+
+The same stories are told each time, so that this does not depend on luck.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,7 +27,7 @@ from tests.support.watcher import ViolationError
 ONE = SHAPES["one"]
 BUDGET = settings(
     STORIES,
-    max_examples=STORIES.max_examples * len(SHAPES),
+    max_examples=800,
     derandomize=True,
     database=None,
     report_multiple_bugs=False,

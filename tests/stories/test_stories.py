@@ -38,6 +38,7 @@ SHAPES = {
     ),
 }
 STEPS = 12
+UNTILS = st.sampled_from([Phase.MIGRATED, Phase.MIGRATED, Phase.CHECKED, Phase.PROVEN, Phase.CUT_OVER])
 WAYS = st.sampled_from(["migrate", "rollback"])
 
 
@@ -84,19 +85,19 @@ def strategy_of_acts(shape: Shape) -> st.SearchStrategy[Act]:
         "removes_rule": (1, st.builds(acts.Unprotect, states)),
     }
     return weigh(
-        target=(3, st.builds(acts.ApplyAtTarget, states)),
+        target=(4, st.builds(acts.ApplyAtTarget, states)),
         source=(2, st.builds(acts.ApplyAtSource, states)),
         begins=(1, st.builds(acts.LockAtSource, states)),
         begins_there=(1, st.builds(acts.LockAtTarget, states)),
         ends=(1, st.builds(acts.LetGo, states)),
-        forces=(2, st.builds(acts.ForceSource, states)),
+        forces=(4, st.builds(acts.ForceSource, states)),
         forces_there=(1, st.builds(acts.ForceTarget, states)),
         ignores=(1, st.builds(acts.WritePastLock, states)),
         deletes=(1, st.builds(acts.DeleteObject, states)),
         overwrites=(1, st.builds(acts.Overwrite, states, st.sampled_from(acts.DAMAGES))),
         dies=(1, st.just(acts.TargetDies())),
         returns=(1, st.just(acts.TargetReturns())),
-        edits=(1, st.builds(acts.EditFile, numbers)),
+        edits=(2, st.builds(acts.EditFile, numbers)),
         takes_back=(1, st.builds(acts.TakeBack, numbers)),
         **(rules if shape.rules else {}),
     )
@@ -105,15 +106,15 @@ def strategy_of_acts(shape: Shape) -> st.SearchStrategy[Act]:
 def strategy_of_parts(shape: Shape) -> st.SearchStrategy[Part]:
     act = strategy_of_acts(shape)
     longest = 20 + 30 * len(shape.states)
-    effect = st.integers(1, longest)
+    # A command that goes on from the middle has few effects left.
+    effect = weigh(early=(1, st.integers(1, 15)), any=(1, st.integers(1, longest)))
     at = st.builds(At, effect, weigh(trouble=(2, st.sampled_from(Trouble)), act=(1, act)))
     some = st.lists(at, min_size=1, max_size=2, unique_by=lambda one: one.effect).map(tuple)
     happenings = weigh(none=(1, st.just(())), some=(2, some))
     switches = st.sets(effect, max_size=4).map(sorted).map(tuple) if len(shape.states) > 1 else st.just(())
     elsewhere = st.sampled_from([False, False, True]) if shape.mirrored else st.just(value=False)
-    untils = st.sampled_from([Phase.MIGRATED, Phase.MIGRATED, Phase.CHECKED, Phase.PROVEN, Phase.CUT_OVER])
     return weigh(
-        migrate=(5, st.builds(Migrate, untils, happenings, switches)),
+        migrate=(5, st.builds(Migrate, UNTILS, happenings, switches)),
         rollback=(3, st.builds(Rollback, happenings, switches, elsewhere)),
         without=(1, st.builds(Rollback, happenings, switches, st.just(value=False), st.just(value=True))),
         act=(5, act),
@@ -123,7 +124,9 @@ def strategy_of_parts(shape: Shape) -> st.SearchStrategy[Part]:
 
 
 def strategy_of_stories(shape: Shape) -> st.SearchStrategy[list[Part]]:
-    return st.lists(strategy_of_parts(shape), min_size=1, max_size=STEPS)
+    """Most begin with a migration: before it there is little that can happen."""
+    first = st.lists(st.builds(Migrate, UNTILS), max_size=1)
+    return st.builds(lambda first, rest: first + rest, first, st.lists(strategy_of_parts(shape), max_size=STEPS))
 
 
 def tell(world: StoryWorld, story: Sequence[Part], *, way: str) -> None:

@@ -21,6 +21,7 @@ from migrator.errors import (
     InterruptedRunError,
     JournalError,
     MigratorError,
+    UnknownOutcomeError,
     UsageError,
 )
 from migrator.inventory.tree import RepositoryTree
@@ -185,8 +186,11 @@ def _hold(mirror: "Mirror", *, take_over: bool) -> None:
 
     try:
         mirror.hold(take_over=take_over)
-    except BackendUnreachableError as error:
-        raise name_way_without_target(error) from None
+    except (BackendUnreachableError, UnknownOutcomeError) as error:
+        # Behind a proxy that drops connections even a dead target leaves a doubt; a lock that stands there is ours.
+        raise name_way_without_target(
+            BackendUnreachableError(error.message, where=error.where, now=error.now)
+        ) from None
 
 
 def confirm(invocation: Invocation, question: str, *, command: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.estate_lab import STACKS, STATES, Lab, finish, replace_setting, split_state, start
+from tests.support.applies import begin_apply
+from tests.support.estate_lab import STACKS, STATES, Lab, finish, replace_setting, split_state
 from tests.support.programs import wants_rustfs
 from tests.support.s3_servers import S3Server
 
@@ -127,14 +128,9 @@ def _check_two_applies_at_once(lab: Lab) -> None:
     state = "runner-dashboard-dev"
     lab.just(state, "tofu-init", credentials="target")
     directory = lab.repository / "stacks" / "runner-dashboard"
-    environment = lab.environment("target") | {"TF_INPUT": "1"}
-    first = start([str(lab.client), "apply", "-no-color", "-var=title=first"], directory, environment)
-    seen = ""
-    assert first.stdout is not None
-    while "Enter a value" not in seen:
-        letter = first.stdout.read(1)
-        assert letter, f"it ended before it asked: {seen}{first.stderr.read() if first.stderr else ''}"
-        seen += letter
+    assert lab.client is not None
+    environment = lab.environment("target")
+    first = begin_apply(lab.client, "-var=title=first", directory=directory, environment=environment)
     assert lab.target_locks() == [state]
     second = lab.tofu(state, "apply", "-auto-approve", "-var=title=second", credentials="target", expect=1)
     assert "Error acquiring the state lock" in second.text

@@ -179,19 +179,23 @@ class MortalServer:
 
     def __init__(self, start: Callable[..., S3Server], program: Path, directory: Path) -> None:
         self._start, self._program, self._directory, self._port = start, program, directory, free_port()
+        self._alive = False
         self.start()
 
     def start(self) -> None:
-        """Start it, and wait until it serves what is on its disk (a server may be ready before its disk is)."""
-        self.server = self._start(self._program, self._directory, port=self._port)
-        client = self.server.client()
-        _repeat_while_unavailable(client.list_buckets)
+        """See that it runs and serves what is on its disk (a server may be ready before its disk is)."""
+        if not self._alive:
+            self.server = self._start(self._program, self._directory, port=self._port)
+            self._alive = True
+            _repeat_while_unavailable(self.server.client().list_buckets)
 
     def kill(self) -> None:
         self.server.kill()
+        self._alive = False
 
     def stop(self) -> None:
         self.server.stop()
+        self._alive = False
 
 
 def free_port() -> int:

@@ -194,6 +194,7 @@ DIRECTIONS = {
             build=build,
             prepare=move_on_and_lose_the_machine,
             turn=turn_to_the_first_machine,
+            moments=LESS,
         ),
         Direction(
             name="rollback without the target",

@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 
 from migrator.engine.steps.publish import Publish
-from tests.crash.__main__ import PARTS, Job, build_document, build_table, judge, run_job
 from tests.crash.directions import DIRECTIONS
 from tests.crash.effects import Kill, Moment
 from tests.crash.matrix import Row, Scene, join_rows, span
+from tests.crash.table import PARTS, Job, build_document, build_table, judge, run_job
+from tests.support.programs import CHECKOUT
 
 # In parts, so that the processes of the suite share them; the short ones whole.
 SHORT = ("finalize", "refused migrate", "rollback of checked")
@@ -81,3 +82,9 @@ def test_parts_are_a_whole():
     assert {cell.effect for cell in whole.cells} == set(range(1, whole.effects + 1))
     with pytest.raises(AssertionError, match="had"):
         join_rows([parts[0], replace(parts[1], effects=1)])
+
+
+def test_every_direction_is_in_the_document():
+    lines = (CHECKOUT / "docs" / "crash-matrix.md").read_text().splitlines()
+    told = {line.split("  ")[0] for line in lines if "  " in line}
+    assert set(DIRECTIONS) <= told

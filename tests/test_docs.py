@@ -151,7 +151,11 @@ def test_a_wrong_command_line_would_be_found(text: str) -> None:
 
 
 def test_scripts_that_are_named_exist() -> None:
-    named = {name for document in NAMES for name in re.findall(r"(?<![\w/])(?:\./)?(scripts/[a-z]+(?:-[a-z]+)*)\b", read(document))}
+    named = {
+        name
+        for document in NAMES
+        for name in re.findall(r"(?<![\w/])(?:\./)?(scripts/[a-z]+(?:-[a-z]+)*)\b", read(document))
+    }
     assert {"scripts/demo", "scripts/test"} <= named
     missing = [name for name in named if not (TOP / name).exists()]
     assert missing == []

@@ -14,7 +14,7 @@ from tests.support.estate_lab import STATES, Lab, finish, kill, replace_setting,
 from tests.support.s3_servers import S3Server
 
 UNPROVED = replace_setting("proof.plan", '"off"')
-# The step whose n-th intent is in the journal when the process is killed; n is seeded, so that a failure can be repeated.
+# The step whose n-th evidence is in the journal when the process is killed; n is seeded, so that a failure can be repeated.
 STEPS = {
     "lock_source": len(STATES),
     "lock_target": len(STATES),
@@ -31,8 +31,8 @@ def lab(minio: S3Server, make_lab: Callable[..., Lab]) -> Lab:
     return make_lab(minio, settings=UNPROVED)
 
 
-def count_intents(lab: Lab, step: str, directory: Path | None = None) -> int:
-    return Counter(one["step"] for one in lab.journal(directory) if one["kind"] == "intent")[step]
+def count_done(lab: Lab, step: str, directory: Path | None = None) -> int:
+    return Counter(one["step"] for one in lab.journal(directory) if one["kind"] == "done")[step]
 
 
 def check_invariant(lab: Lab) -> None:
@@ -54,7 +54,7 @@ def killed(request: pytest.FixtureRequest, lab: Lab) -> Lab:
     step, number = request.param
     lab.migrator("plan")
     process = lab.start_migrator("migrate", "--yes")
-    wait_until(lambda: count_intents(lab, step) >= number, process)
+    wait_until(lambda: count_done(lab, step) >= number, process)
     kill(process)
     check_invariant(lab)
     status = lab.migrator("status", "--json").document()
@@ -109,7 +109,7 @@ def test_a_server_that_is_killed_and_comes_back(mortal: MinioProcess, make_lab: 
     lab = make_lab(mortal.server, settings=UNPROVED)
     lab.migrator("plan")
     process = lab.start_migrator("migrate", "--yes")
-    wait_until(lambda: count_intents(lab, "publish") >= 3, process)
+    wait_until(lambda: count_done(lab, "publish") >= 3, process)
     mortal.kill()
     stopped = finish(process)
     assert stopped.code == 5, stopped.text
@@ -144,7 +144,7 @@ def test_a_server_that_is_killed_and_comes_back(mortal: MinioProcess, make_lab: 
 def test_a_second_migrate_in_the_same_repository_is_refused(lab: Lab) -> None:
     lab.migrator("plan")
     first = lab.start_migrator("migrate", "--yes")
-    wait_until(lambda: count_intents(lab, "publish") >= 1, first)
+    wait_until(lambda: count_done(lab, "publish") >= 1, first)
     first.send_signal(signal.SIGSTOP)
     try:
         for command in ("migrate", "rollback"):

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from migrator.engine.run import SMALLEST_BUDGET, ByteBudget, run_for_states, run_in_parallel
+from migrator.engine.parallel import SMALLEST_BUDGET, ByteBudget, run_for_states, run_in_parallel
 from migrator.errors import RefusedError
 
 

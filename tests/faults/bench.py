@@ -8,18 +8,11 @@ Ways forward are checked once for each different point at which a command stops:
 stores (but for times and the recorded reason) a healthy world lets the program go on in the same way.
 """
 
-import json
 import logging
-import re
-import shutil
-import stat
 import tempfile
-from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from hashlib import sha256
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -35,9 +28,9 @@ from migrator.journal.fold import fold
 from migrator.plan.codec import encode_plan
 from migrator.standin import Fault as StandinFault
 from migrator.standin import Standin
-from migrator.standin.model import StateRow
 from tests.faults.disk import Disk
-from tests.faults.model import Step, name_steps
+from tests.faults.model import Step, name_resource, name_steps
+from tests.faults.rewind import Rewind, Snapshot, build_checksum, put_object
 from tests.support.certificates import write_certificate
 from tests.support.fault_proxy import Effect, Fault, FaultProxy
 from tests.support.told import check_status
@@ -48,7 +41,6 @@ FIRST, NEWER = document(7), document(9)
 MODES = "abcdefghijklmn"
 MEMORY = Path("/dev/shm")  # what a slow disk does is tested elsewhere
 _NEVER = 10**9
-_TIMES = re.compile(r'"(at|created)": *"[^"]*"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +62,6 @@ SETTINGS = {
     "by path": Setting(project="acme/infra"),
     "versioned": Setting(versioned=True),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The whole truth of one moment, in a form that can be put back."""
-
-    rows: dict[Any, StateRow]
-    contents: dict[int, bytes]
-    rules: Any
-    objects: dict[str, bytes]
-    files: dict[str, tuple[bytes, int]]
-    stale: Any
 
 
 @dataclass
@@ -133,6 +113,7 @@ class Bench:
         self.store = stack.enter_context(FaultProxy(self.server.endpoint, **tls))
         self.gitlab = stack.enter_context(FaultProxy(self.standin.base_url))
         self.disk = Disk(self.plain.root)
+        self.rewind = Rewind(self.plain, self.store)
         self._connect(ca_bundle=str(tls["certificate"]) if tls else None)
 
     def __enter__(self) -> Self:
@@ -172,17 +153,17 @@ class Bench:
                 self.plain.delete(STATE, suffix)
         if self._setting.mirrored:
             self.plain.mirror(self.plain.directory())  # names the run directory, once, by an ID of its own
-        bases = {"migrate": self.snapshot()}
+        bases = {"migrate": self.rewind.take()}
         self.beginning = self.plain.truth()
         # A migration that stopped when all was captured and nothing was published.
         self.store.inject(Fault(Effect.DROP, method="PUT", path="tfstate$", times=None))
         assert self.run("migrate").code == 5
-        bases["stopped"] = self.snapshot()
+        bases["stopped"] = self.rewind.take()
         self.restore(bases["migrate"])
         assert self.run("migrate").code == 0
         self.migrated = self.plain.truth()
         self.put_newer()
-        bases["rollback"] = self.snapshot()
+        bases["rollback"] = self.rewind.take()
         assert self.run("rollback").code == 0
         self.carried_back = self.plain.truth()
         assert self.carried_back.versions[STATE] == {7: FIRST, 9: NEWER}
@@ -193,68 +174,16 @@ class Bench:
         key = self.plain.state(STATE).key
         if self._users:
             self._users.put_object(
-                Bucket=BUCKET, Key=key, Body=NEWER, ChecksumAlgorithm="SHA256", ChecksumSHA256=_checksum(NEWER)
+                Bucket=BUCKET, Key=key, Body=NEWER, ChecksumAlgorithm="SHA256", ChecksumSHA256=build_checksum(NEWER)
             )
         else:
             self.plain.put(STATE, NEWER)
 
-    def snapshot(self) -> Snapshot:
-        store = self.standin.store
-        root = self.plain.root
-        return Snapshot(
-            rows=dict(store._rows),
-            contents=dict(store._storage._contents),
-            rules=dict(self.standin._service.rules._rows),
-            objects={key: self.plain.objects.read(key) or b"" for key in self._list_keys()},
-            files={
-                path.relative_to(root).as_posix(): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
-                for path in sorted(root.rglob("*"))
-                if path.is_file()
-            },
-            stale=self.store.remember(),
-        )
-
     def restore(self, snapshot: Snapshot) -> None:
-        """Put everything back, and take every fault away."""
+        """Put the world back to where it was, and take every fault away."""
         self.heal()
         self.repairs.clear()
-        self.store.recall(snapshot.stale)
-        store = self.standin.store
-        store._rows = dict(snapshot.rows)
-        store._storage._contents = dict(snapshot.contents)
-        rules = self.standin._service.rules
-        rules._rows, rules._ids = dict(snapshot.rules), count(1 + max(snapshot.rules, default=0))
-        for key in self._list_keys():
-            if self.plain.objects.read(key) != snapshot.objects.get(key):
-                self._moto.delete_object(BUCKET, key)
-        for key, data in snapshot.objects.items():
-            if self.plain.objects.read(key) is None:
-                self._put(key, data)
-        self._restore_files(snapshot.files)
-        self.plain.runs = len(self.plain.home.runs())
-
-    def _list_keys(self) -> list[str]:
-        """The keys of the state and those of the mirror."""
-        prefixes = [self.plain.prefix]
-        if self._setting.mirrored:
-            prefixes.append(f"{self.plain.plan.target.run_prefix}/")
-        return [key for prefix in prefixes for key in self.plain.objects.list_keys(prefix)]
-
-    def _restore_files(self, files: dict[str, tuple[bytes, int]]) -> None:
-        root = self.plain.root
-        shutil.rmtree(root)
-        for name, (data, mode) in files.items():
-            path = root / name
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if name.startswith(".migrator") else 0o755)
-            path.write_bytes(data)
-            path.chmod(mode)
-
-    @cached_property
-    def _moto(self) -> Any:
-        from moto.core import DEFAULT_ACCOUNT_ID
-        from moto.s3.models import s3_backends
-
-        return s3_backends[DEFAULT_ACCOUNT_ID]["aws"]
+        self.rewind.put_back(snapshot)
 
     def heal(self) -> None:
         """Take every fault away."""
@@ -272,13 +201,8 @@ class Bench:
     def put_object_back(self) -> None:
         """Whoever deleted the object restores it."""
         if self._deleted is not None:
-            self._put(self.plain.state(STATE).key, self._deleted)
+            put_object(self.plain.state(STATE).key, self._deleted)
             self._deleted = None
-
-    def _put(self, key: str, data: bytes) -> None:
-        # As OpenTofu and this program write: with a checksum that the store keeps.
-        put = self._moto.put_object(BUCKET, key, data, checksum_value=_checksum(data))
-        put.checksum_algorithm = "SHA256"
 
     @property
     def is_damaged(self) -> bool:
@@ -332,8 +256,8 @@ class Bench:
         except MigratorError:
             return  # the journal cannot be read: the error says what there is to say
         complete_stop(error, status)
-        if self._run is None:
-            return  # the journal was not opened
+        if self._run is None or isinstance(error, JournalError):
+            return  # the journal was not opened, or takes no record any more
         directory = self.plain.directory()
         log = directory.open_log(lambda: "2026-01-02T03:04:05Z")
         try:
@@ -390,35 +314,26 @@ class Bench:
 
     def _describe(self, command: str, side: str, outcome: Outcome, seen: tuple[str, str, int]) -> Step:
         method, path, status = seen
-        over = self._run is not None and self._run.view.outcome is not None and not self._began_over
-        return Step(
-            command=command,
-            side=side,
-            number=sum(one.side == side for one in outcome.requests),
-            stage="end" if over else self._stage,
-            request=f"{method} {name_resource(path)}",
+        return replace(
+            self._describe_write(command, outcome, f"{method} {name_resource(path)}", side=side),
             path=path,
             status=status,
             stale=side == "store" and method == "GET" and self.store.is_stale(path),
             looked_at=self._take_looks() if side == "gitlab" else frozenset(),
         )
 
-    def _describe_write(self, command: str, outcome: Outcome, name: str) -> Step:
-        over = self._run is not None and self._run.view.outcome is not None and not self._began_over
+    def _describe_write(self, command: str, outcome: Outcome, name: str, *, side: str = "disk") -> Step:
+        # While it looks, the outcome is that of the command before: rollback begins with a migrated run.
+        over = self._run is not None and self._run.view.outcome is not None and self._stage != "look"
         return Step(
             command=command,
-            side="disk",
-            number=sum(one.side == "disk" for one in outcome.requests),
+            side=side,
+            number=sum(one.side == side for one in outcome.requests),
             stage="end" if over else self._stage,
             request=name,
             path=name,
             status=0,
         )
-
-    @property
-    def _began_over(self) -> bool:
-        """Whether the outcome is that of the command before: rollback begins with a migrated run."""
-        return self._stage == "look"
 
     # -- what happens without a fault --------------------------------------------------------------------------------
 
@@ -449,10 +364,10 @@ class Bench:
 
     def check_ways_forward(self, command: str) -> None:
         """With the fault gone the command completes, and from the same point so does the way back."""
-        key = (command, self.name_point())
+        key = (command, self.rewind.name())
         if key in self._points:
             return
-        point = self.snapshot()
+        point = self.rewind.take()
         if command == "migrate":
             if self.plain.status().phase == "refused":
                 self.begin_again()
@@ -463,8 +378,8 @@ class Bench:
             migrated = self.plain.status().phase == "migrated"
             before = self.plain.truth()
             refused = self.run("migrate")
-            assert refused.code == (0 if migrated else 4), refused
-            assert self.plain.truth() == before
+            assert refused.code == (0 if migrated else 4), f"migrate ends with {refused.code}: {refused.error}"
+            assert self.plain.truth() == before, "a migrate that may do nothing changed something"
             self.restore(point)
             self.check_ending("rollback", self.carried_back)
         self._points.add(key)
@@ -472,64 +387,16 @@ class Bench:
     def check_ending(self, command: str, end: Truth) -> None:
         """The command completes, and the end is the right one."""
         outcome = self.run(command)
-        assert (outcome.code, outcome.violations) == (0, []), (command, outcome, outcome.error)
+        assert not outcome.violations, "; ".join(outcome.violations)
+        assert outcome.error is None, f"{command} ends with {outcome.code}: {outcome.error}"
         self.check_end(end)
 
     def check_end(self, end: Truth) -> None:
         """Both servers and every file are as they must be, and ``verify`` agrees."""
-        assert self.plain.truth() == end
-        assert self.plain.failed_checks() == {}
-        assert self.plain.status().in_doubt == ()
-
-    def name_point(self) -> str:
-        """Everything that a run goes on from, in one text: equal texts are equal points."""
-        rows = [
-            (row.name, row.lock and row.lock.id, row.deleted_at is not None, [v.serial for v in row.versions])
-            for row in self.standin.store._rows.values()
-        ]
-        files = {
-            name: _name_journal(data) if name.endswith("journal.jsonl") else data.hex()
-            for name, (data, _) in self.snapshot().files.items()
-        }
-        objects = {key: _TIMES.sub("", data.decode(errors="replace")) for key, data in self.snapshot().objects.items()}
-        return json.dumps([rows, repr(self.standin.rules(PROJECT)), files, objects])
-
-
-def _checksum(data: bytes) -> str:
-    return b64encode(sha256(data).digest()).decode()
-
-
-def _name_journal(data: bytes) -> list[Any]:
-    """The facts of a journal; what stopped an attempt is recorded for people, and no command acts on it."""
-    records = [json.loads(line) for line in data.splitlines()]
-    return [
-        [
-            one["kind"],
-            one["step"],
-            one["unit"],
-            {name: value for name, value in one["body"].items() if name != "created"},
-        ]
-        for one in records
-        if one["kind"] != "stopped"
-    ]
-
-
-def name_resource(path: str) -> str:
-    """What a request is about, in one word: ``state`` and ``lock`` are GitLab's, ``object`` and ``tflock`` the store's."""
-    if path.endswith("/graphql"):
-        return "graphql"
-    if path.endswith(f"/{BUCKET}"):
-        return "list"
-    if "/runs/" in path:
-        return "mirror"
-    if path.endswith(".tflock"):
-        return "tflock"
-    if path.endswith(".tfstate"):
-        return "object"
-    if path.endswith("/lock"):
-        return "lock"
-    if "/versions/" in path:
-        return "version"
-    if "protection_rules" in path:
-        return "rule"
-    return "state" if "state" in path.rsplit("/projects/", maxsplit=1)[-1] else "project"
+        found = self.plain.truth()
+        differing = [name for name in Truth.__dataclass_fields__ if getattr(found, name) != getattr(end, name)]
+        assert not differing, f"the end differs in {', '.join(differing)}"
+        failed = self.plain.failed_checks()
+        assert not failed, f"verify says no: {failed}"
+        doubted = self.plain.status().in_doubt
+        assert not doubted, f"in doubt at the end: {doubted}"

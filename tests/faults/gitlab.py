@@ -212,7 +212,6 @@ def at_rules(fault: Fault) -> Fault:
     return replace(
         fault,
         name=f"{fault.name}-rules",
-        title=f"{fault.title}, where GitLab has protection rules",
         setting="protected",
         once=COMPLETES if fault.once is COMPLETES else stops,
         lasting=stops,

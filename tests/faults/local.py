@@ -28,7 +28,7 @@ DISK = (
         title="the disk reports an error when a write is made durable (injected)",
         strike=OnDisk(operations=SYNCS, meet=meet_failing_sync),
         once=SYNC_STOPS,
-        lasting=SYNC_STOPS,
+        note="the kernel reports a lost page once",
     ),
     Fault(
         name="read-only",

@@ -58,10 +58,10 @@ def find_gaps(benches: Benches, fault: Fault) -> Iterator[str]:
     rows = fault.rows()
     for row in rows:
         steps = benches.steps(row)
-        patterns = {row.pattern_of(step): step for step in steps}
-        if None in patterns:
-            yield f"{row.name}: nothing is expected at {patterns[None].name}"
-        yield from (f"{row.name}: no step is {pattern}" for pattern in row.expected.keys() - patterns.keys())
+        patterns = [row.pattern_of(step) for step in steps]
+        unknown = [step.name for step, pattern in zip(steps, patterns, strict=True) if pattern is None]
+        yield from (f"{row.name}: nothing is expected at {name}" for name in unknown)
+        yield from (f"{row.name}: no step is {pattern}" for pattern in row.expected if pattern not in patterns)
     for command in ("migrate", "rollback"):
         if command not in {row.command for row in rows}:
             steps = benches.find_steps(fault, command)
@@ -79,6 +79,8 @@ def run_row(benches: Benches, row: Row) -> Iterator[Cell]:
             wrong = ""
         except AssertionError as error:
             wrong = str(error) or repr(error)
+        except Exception as error:  # noqa: BLE001 - a command may end with an error of ours, and with no other
+            wrong = f"{type(error).__name__}: {error}"
         yield Cell(row=row, step=step, pattern=pattern, wrong=wrong)
 
 
@@ -88,7 +90,7 @@ def _run_cell(bench: Bench, row: Row, trace: list[Step], step: Step, pattern: st
     outcome = bench.run(row.command)
     assert struck() > 0, "the fault did not strike"
     bench.heal()
-    assert outcome.violations == []
+    assert not outcome.violations, "; ".join(outcome.violations)
     ends = row.ends(pattern)
     assert outcome.code == ends.code, f"exit {outcome.code}, not {ends.code}: {_describe(outcome)}"
     if outcome.error is None:

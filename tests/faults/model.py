@@ -162,3 +162,24 @@ class Row:
         if isinstance(found, Ends):
             return found
         return Ends(found, _THEN[self.command, found] if found else "")
+
+
+def name_resource(path: str) -> str:
+    """What a request is about, in one word: ``state`` and ``lock`` are GitLab's, ``object`` and ``tflock`` the store's."""
+    if path.endswith("/graphql"):
+        return "graphql"
+    if path.count("/") == 1:
+        return "list"
+    if "/runs/" in path:
+        return "mirror"
+    if path.endswith(".tflock"):
+        return "tflock"
+    if path.endswith(".tfstate"):
+        return "object"
+    if path.endswith("/lock"):
+        return "lock"
+    if "/versions/" in path:
+        return "version"
+    if "protection_rules" in path:
+        return "rule"
+    return "state" if "state" in path.rsplit("/projects/", maxsplit=1)[-1] else "project"

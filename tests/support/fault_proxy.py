@@ -14,6 +14,7 @@ stand, and from then on each carries one request, so that the k-th request is th
 
 import http.client
 import re
+import select
 import socket
 import ssl
 import threading
@@ -23,7 +24,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 _HOP_HEADERS = {"connection", "keep-alive", "transfer-encoding", "content-length"}
@@ -111,11 +112,6 @@ class FaultProxy:
         self._server.shutdown()
         self._server.server_close()
 
-    def redirect(self, upstream: str) -> None:
-        """Stand before another server from now on."""
-        parts = urlsplit(upstream)
-        self._upstream = (parts.hostname, parts.port)
-
     def inject(self, *faults: Fault) -> None:
         with self._mutex:
             self._faults.extend(faults)
@@ -176,10 +172,24 @@ class FaultProxy:
                 fault, self.only_one = proxy._take_fault_of_connection()
                 self.request = proxy._wrap(self.request, fault)
                 proxy._connections.add(self.request)
+                self.upstream: http.client.HTTPConnection | None = None
                 super().setup()
+
+            def connect(self) -> http.client.HTTPConnection:
+                """The connection to the server: one for each of the client's, unless the server has closed it."""
+                if self.upstream and self.upstream.sock and not select.select([self.upstream.sock], [], [], 0)[0]:
+                    return self.upstream
+                self.disconnect()
+                self.upstream = http.client.HTTPConnection(*proxy._upstream, timeout=30)
+                return self.upstream
+
+            def disconnect(self) -> None:
+                if self.upstream:
+                    self.upstream.close()
 
             def finish(self) -> None:
                 super().finish()
+                self.disconnect()
                 proxy._connections.discard(self.request)
                 self.request.close()
 
@@ -219,7 +229,7 @@ class FaultProxy:
 
     # -- one request -------------------------------------------------------------------------------------------------
 
-    def _handle(self, handler: BaseHTTPRequestHandler) -> None:
+    def _handle(self, handler: Any) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         method, path = handler.command, urlsplit(handler.path).path
         fault = self._take_fault(method, path)
@@ -260,7 +270,7 @@ class FaultProxy:
                 # A path that nobody read before its first write was free.
                 self._before[path] = self._answers.pop(path, None) or self._before.get(path, _ABSENT)
 
-    def _answer(self, handler: BaseHTTPRequestHandler, answer: Answer, effect: Effect) -> None:
+    def _answer(self, handler: Any, answer: Answer, effect: Effect) -> None:
         status, headers, body = answer
         handler.send_response_only(status)
         for name, value in headers:
@@ -276,19 +286,16 @@ class FaultProxy:
             handler.close_connection = True
         handler.wfile.write(body)
 
-    def _forward(self, handler: BaseHTTPRequestHandler, body: bytes, *, strip: tuple[str, ...] = ()) -> Answer:
+    def _forward(self, handler: Any, body: bytes, *, strip: tuple[str, ...] = ()) -> Answer:
         dropped = {"connection", "expect", *(name.casefold() for name in strip)}
-        connection = http.client.HTTPConnection(*self._upstream, timeout=30)
-        try:
-            connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in handler.headers.items():
-                if name.casefold() not in dropped:
-                    connection.putheader(name, value)
-            connection.endheaders(body or None)
-            response = connection.getresponse()
-            return response.status, response.getheaders(), response.read()
-        finally:
-            connection.close()
+        connection = handler.connect()
+        connection.putrequest(handler.command, handler.path, skip_host=True, skip_accept_encoding=True)
+        for name, value in handler.headers.items():
+            if name.casefold() not in dropped:
+                connection.putheader(name, value)
+        connection.endheaders(body or None)
+        response = connection.getresponse()
+        return response.status, response.getheaders(), response.read()
 
 
 def _flip(body: bytes, find: bytes) -> bytes:
@@ -303,7 +310,7 @@ def _build_context(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def _send_garbage(handler: BaseHTTPRequestHandler) -> None:
+def _send_garbage(handler: Any) -> None:
     """Write below TLS, where there is TLS: what the client reads then is no record of it."""
     descriptor = socket.socket(fileno=handler.request.detach())
     descriptor.sendall(b"garbage that nobody can read\r\n" * 4)

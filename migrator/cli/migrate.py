@@ -78,7 +78,7 @@ def migrate(
         confirm(invocation, question, command=f"migrator migrate {plan or ''} --yes".replace("  ", " "))
     with invocation.home.locked():
         existing = _find_unfinished(invocation, digest)
-        directory = existing or invocation.home.create_run(_build_run_id(digest), data)
+        directory = existing or invocation.home.create_run(_build_run_id(invocation, digest), data)
         working = Working(invocation=invocation, directory=directory, plan=decoded, digest=digest, tree=tree)
         reached = _work(working, Phase(until) if until else Phase.MIGRATED)
     _show_end(working, reached)
@@ -165,9 +165,11 @@ def _read_credentials(invocation: Invocation, plan: Plan, tree: RepositoryTree, 
     ).read_secrets()
 
 
-def _build_run_id(digest: str) -> str:
+def _build_run_id(invocation: Invocation, digest: str) -> str:
+    """Return an id that sorts behind every other: the latest run is the last one by name, even if the clock went back."""
     stamp = read_clock().replace("-", "").replace(":", "").replace(".", "")
-    return f"{stamp}-{digest[:8]}"
+    last = max((run.run_id.partition("-")[0] for run in invocation.home.runs()), default="")
+    return f"{stamp if stamp > last else f'{last}1'}-{digest[:8]}"
 
 
 def _work(working: Working, until: Phase) -> Phase:

@@ -508,3 +508,17 @@ def test_a_lock_of_somebody_else_is_not_taken_for_our_seal(lab):
     with urllib.request.urlopen(urllib.request.Request(url, json.dumps(lock).encode(), headers)):
         pass
     assert lab.run("plan").code == 4
+
+
+def test_the_latest_run_is_the_latest_although_the_clock_went_back(lab, monkeypatch):
+    lab.migrate()
+    assert lab.run("rollback", "--yes").code == 0
+    monkeypatch.setattr("migrator.cli.migrate.read_clock", lambda: "2001-02-03T04:05:06.000007Z")
+    for _ in range(2):
+        lab.migrate()
+        status = lab.run("status", "--json").document
+        assert status["phase"] == "migrated"
+        assert lab.run("rollback", "--yes").code == 0
+        assert lab.run("status", "--json").document["run"] == status["run"]
+    assert len(lab.runs()) == 3
+    assert lab.objects() == {}

@@ -50,6 +50,7 @@ class Trouble(StrEnum):
     REPLY_LOST = "reply lost"
     OUTAGE = "no answer from here on"
     DENIED = "credentials refused from here on"
+    REVOKED = "reply lost, and credentials refused from there on"
     FULL = "disk full"
     INTERRUPTED = "interrupted"
     DISAGREES = "proof fails"
@@ -152,9 +153,11 @@ class Effects:
 
     def _fail(self, place: str, what: str, call: Callable[[], Any], trouble: Trouble) -> Any:
         server = SERVERS[place]
+        if trouble is Trouble.REVOKED:
+            call()
         if trouble is Trouble.OUTAGE:
             self._silent[server] = BackendUnreachableError
-        elif trouble is Trouble.DENIED:
+        elif trouble in {Trouble.DENIED, Trouble.REVOKED}:
             self._silent[server] = CredentialsRefusedError
         if server in self._silent:
             raise self._silent[server]("the story says so", where=what)

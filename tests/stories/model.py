@@ -142,11 +142,9 @@ class GitLabModel:
 
     def release_lock(self, unit: str, lock_id: str) -> Released:
         row = self.rows.get(unit)
-        if row is None:
+        if row is None or row.lock is None:
             return Released.NOT_HELD
         row.check_allowed(unit)
-        if row.lock is None:
-            return Released.NOT_HELD
         if row.lock.id != lock_id:
             return Released.HELD_BY_OTHER
         row.lock = None

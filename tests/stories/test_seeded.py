@@ -95,8 +95,8 @@ def restore_files_over_edits(patch: pytest.MonkeyPatch) -> None:
 def take_doubt_for_certainty(patch: pytest.MonkeyPatch) -> None:
     held = status._held
 
-    def certain(lock: StepView) -> str:
-        return "held" if lock.state is StepState.IN_DOUBT else held(lock)
+    def certain(lock: StepView, *rest: Any) -> str:
+        return "held" if lock.state is StepState.IN_DOUBT else held(lock, *rest)
 
     patch.setattr(status, "_held", certain)
 

@@ -111,6 +111,9 @@ def _run_stage(plan: Plan, run: Run, phase: Phase, kinds: tuple[StepKind, ...]) 
 
 def _run_chains(plan: Plan, run: Run, chains: list[list[Step]], *, workers: int) -> None:
     by_unit = {chain[0].unit: chain for chain in chains}
+    if chains and chains[0][0].kind is StepKind.LOCK_SOURCE:
+        # Of two machines that begin at the same time, who has this lock has all, and the other one is in nobody's way.
+        run.do(chains[0][0])
 
     def work(state: PlannedState) -> None:
         for step in by_unit.get(state.name, ()):

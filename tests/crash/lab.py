@@ -26,6 +26,7 @@ from unittest.mock import patch
 from migrator.backends.retry import RetryPolicy
 from migrator.backends.s3_probe import ConditionalDelete, TargetProbe, Verdict
 from migrator.engine.status import build_status
+from migrator.inventory.git import ask_git
 from migrator.journal.log import read_log
 from migrator.journal.run_directory import Home
 from migrator.plan.codec import decode_plan, encode_plan
@@ -114,6 +115,7 @@ class CrashLab(Lab):
         self._ticks = 0
         self._ticking = threading.Lock()
         self._client: Any = None
+        self._git_said: dict[Any, str | None] = {}
         super().__init__(directory, server, states=states, bindings=bindings, **more)
         self.write_settings((f'bucket = "{self.bucket}"\n', f'bucket = "{self.bucket}"\nstyle = "partial"\n'))
         self._moto = MotoTarget(self.bucket)
@@ -170,6 +172,7 @@ class CrashLab(Lab):
             for module in ("cli.working", "cli.migrate", "cli.wiring"):
                 stack.enter_context(patch(f"migrator.{module}.read_clock", self._read_clock))
             stack.enter_context(patch("migrator.cli.wiring.new_id", self._new_id))
+            stack.enter_context(patch("migrator.inventory.tree.ask_git", self._ask_git))
             if not self.parallel:
                 stack.enter_context(patch("migrator.engine.parallel.ThreadPoolExecutor", _InOrder))
             stack.enter_context(patch("migrator.standin.store.timestamp", lambda: "2026-01-02T00:00:00.000Z"))
@@ -178,6 +181,13 @@ class CrashLab(Lab):
             stack.enter_context(patch("migrator.cli.wiring.build_prover", lambda *_: Agreeing()))
             stack.enter_context(patch("migrator.cli.wiring.build_target", self._build_target()))
             yield
+
+    def _ask_git(self, directory: Path, *arguments: str) -> str | None:
+        """git is asked once about each list of files; a child process takes longer than everything else in a command."""
+        files = frozenset(self.files()) if "--others" in arguments else frozenset()
+        if (arguments, files) not in self._git_said:
+            self._git_said[arguments, files] = ask_git(directory, *arguments)
+        return self._git_said[arguments, files]
 
     def _build_target(self) -> Any:
         from migrator.cli.wiring import build_target

@@ -88,6 +88,16 @@ AT_REST = (
         note="what is left is a true beginning; where it says less than the world shows, nothing is touched",
     ),
     Fault(
+        name="journal-cut-mirrored",
+        title="the same, where the run is mirrored",
+        strike=AtRest(files="journal.jsonl$", find=find_records, damage=cut),
+        setting="mirrored",
+        base="stopped",
+        lasting={"migrate": {"record [12]": 4, "*": 0}, "rollback": {"record [12]": LOST, "*": 0}},
+        forward=forward_from_a_backup,
+        note="the mirror has what was lost, and is asked when the journal shows that the run has begun",
+    ),
+    Fault(
         name="blob-bit",
         title="a bit of a blob flips at rest",
         strike=AtRest(files="/blobs/", find=find_middle, damage=flip),

@@ -27,7 +27,6 @@ from migrator.errors import JournalError, MigratorError
 from migrator.journal.fold import fold
 from migrator.plan.codec import encode_plan
 from migrator.standin import Fault as StandinFault
-from migrator.standin import Standin
 from tests.faults.disk import Disk
 from tests.faults.model import Step, name_resource, name_steps
 from tests.faults.rewind import Rewind, Snapshot, build_checksum, put_object
@@ -105,6 +104,7 @@ class Bench:
             self.server.client().put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=enabled)
         make = stack.enter_context(open_worlds(directory, self.server))
         self.plain = make({STATE: FIRST}, protection=self._setting.protection)
+        self.standin = self.plain.standin
         if not self._setting.mirrored:
             self.plain.plan = replace(self.plain.plan, target=replace(self.plain.plan.target, run_prefix=""))
         tls: dict[str, Any] = {}
@@ -121,10 +121,6 @@ class Bench:
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    @property
-    def standin(self) -> Standin:
-        return self.plain.standin
 
     def proxy(self, side: str) -> FaultProxy:
         return self.gitlab if side == "gitlab" else self.store

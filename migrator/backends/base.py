@@ -3,7 +3,7 @@
 A *unit* is a state name at the source and an object key at the target. Every method talks to one unit, is safe to call
 from several threads, and raises only errors of ``migrator.errors``: ``BackendUnreachableError``,
 ``CredentialsRefusedError``, ``UnknownOutcomeError`` besides those that it names. Nothing here retries a write that is not
-idempotent; a lost reply is settled by reading back.
+idempotent; a lost reply is settled by reading back. ``CredentialsRefusedError`` from a write means that it had no effect.
 """
 
 from collections.abc import Sequence

@@ -21,11 +21,12 @@ from migrator.backends.gitlab_answer import Answer, LostReplyError, build_refusa
 from migrator.backends.gitlab_lock import check_lock_id
 from migrator.backends.gitlab_protection import GitLabProtection
 from migrator.backends.gitlab_reader import Project, read_serial
-from migrator.backends.retry import RetryPolicy, TransientError, retry_call
+from migrator.backends.retry import RetryPolicy, TransientError, build_refused_doubt, retry_call, retry_write
 from migrator.errors import (
     BackendError,
     BackendUnreachableError,
     ConfigurationError,
+    CredentialsRefusedError,
     ForeignLockError,
     ForeignObjectError,
     InternalError,
@@ -79,7 +80,7 @@ class GitLabSource(GitLabProtection):
             raise InternalError(f"the document of {name} has another serial than {serial}", now="nothing was sent")
         if self._is_served(name, data, serial):
             return
-        retry_call(lambda: self._attempt_write(name, data, serial=serial, lock_id=lock_id), policy=self._retry)
+        retry_write(lambda: self._attempt_write(name, data, serial=serial, lock_id=lock_id), policy=self._retry)
         if not self._is_served(name, data, serial):
             raise BackendError(
                 f"GitLab accepted version {serial} of {name} and does not serve it",
@@ -146,6 +147,8 @@ class GitLabSource(GitLabProtection):
                 now=f"version {serial} of {name} may or may not be stored",
                 hint="run the command again: it looks at what GitLab has stored first",
             ) from error
+        except CredentialsRefusedError as error:
+            raise build_refused_doubt(doubt, error) from error
         if stored == data:
             return
         if stored is not None:

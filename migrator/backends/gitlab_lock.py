@@ -11,7 +11,7 @@ from migrator.backends.base import Released
 from migrator.backends.gitlab_answer import Answer, Exchange, LostReplyError, build_refusal
 from migrator.backends.gitlab_reader import GitLabReader
 from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
-from migrator.backends.retry import RetryPolicy, TransientError, retry_call
+from migrator.backends.retry import RetryPolicy, TransientError, retry_call, retry_write
 from migrator.errors import (
     BackendError,
     BackendUnreachableError,
@@ -38,7 +38,7 @@ class GitLabLock(GitLabReader):
                 now="nothing was locked",
                 hint="migrator plan",
             )
-        holder = retry_call(lambda: self._request_lock(unit, info), policy=self._retry)
+        holder = retry_write(lambda: self._request_lock(unit, info), policy=self._retry)
         if holder.id != info.id:
             raise ForeignLockError(
                 f"the state {unit} is locked by {holder.describe()}",
@@ -78,7 +78,7 @@ class GitLabLock(GitLabReader):
         check_lock_id(lock_id)
         if not self._has_row(unit):
             return Released.NOT_HELD
-        answer = retry_call(lambda: self._request_unlock(unit, lock_id), policy=self._retry)
+        answer = retry_write(lambda: self._request_unlock(unit, lock_id), policy=self._retry)
         if answer.status == 200 and not answer.is_page:
             return Released.RELEASED
         if answer.status == 403 and self.read_lock(unit, "") is None:

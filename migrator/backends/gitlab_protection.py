@@ -15,7 +15,7 @@ from migrator.backends.base import SEALING, Protection, ProtectionRule, Unprotec
 from migrator.backends.gitlab_answer import Answer, LostReplyError, build_refusal
 from migrator.backends.gitlab_lock import GitLabLock
 from migrator.backends.gitlab_reader import decode_answer
-from migrator.backends.retry import TransientError, retry_call
+from migrator.backends.retry import TransientError, retry_write
 from migrator.errors import CredentialsRefusedError, MigratorError, UnknownOutcomeError
 
 _NO_RULES = "this GitLab has no protection rules for states, or the feature is off"
@@ -53,11 +53,11 @@ class GitLabProtection(GitLabLock):
 
     def protect_state(self, name: str) -> Protection:
         """Make a rule that seals ``name`` (see ``StateSource``)."""
-        return retry_call(lambda: self._attempt_protect(name), policy=self._retry)
+        return retry_write(lambda: self._attempt_protect(name), policy=self._retry)
 
     def unprotect_state(self, name: str, rule_id: int) -> Unprotected:
         """Remove the rule that ``protect_state`` made (see ``StateSource``)."""
-        return retry_call(lambda: self._attempt_unprotect(name, rule_id), policy=self._retry)
+        return retry_write(lambda: self._attempt_unprotect(name, rule_id), policy=self._retry)
 
     def _attempt_protect(self, name: str) -> Protection:
         """Ask for the rule once; without a clear answer let GitLab say which rule it has."""

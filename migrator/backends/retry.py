@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from migrator.errors import MigratorError
+from migrator.errors import CredentialsRefusedError, MigratorError, UnknownOutcomeError
 
 T = TypeVar("T")
 
@@ -64,3 +64,37 @@ def retry_call(call: Callable[[], T], *, policy: RetryPolicy) -> T:
                 raise failure.cause from failure.__cause__
         policy.sleep(wait)
         attempt += 1
+
+
+def retry_write(call: Callable[[], T], *, policy: RetryPolicy) -> T:
+    """As ``retry_call``, for a call that has an effect.
+
+    A token that is refused after an attempt without a clear answer (it was revoked just then) does not settle what that
+    attempt did: refused credentials alone mean that nothing was done.
+
+    Raises: also UnknownOutcomeError.
+    """
+    doubts: list[MigratorError] = []
+
+    def attempt() -> T:
+        try:
+            return call()
+        except TransientError as failure:
+            doubts.append(failure.cause)
+            raise
+        except CredentialsRefusedError as refusal:
+            if not doubts:
+                raise
+            raise build_refused_doubt(doubts[-1], refusal) from refusal
+
+    return retry_call(attempt, policy=policy)
+
+
+def build_refused_doubt(doubt: MigratorError, refusal: CredentialsRefusedError) -> UnknownOutcomeError:
+    """Return the error of a write without a clear answer that refused credentials keep from being settled."""
+    return UnknownOutcomeError(
+        f"{doubt.message}; and then: {refusal.message}",
+        where=refusal.where,
+        now=doubt.now or "the request before may have had its effect",
+        hint=refusal.hint,
+    )

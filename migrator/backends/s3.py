@@ -6,7 +6,7 @@ Deliberately not here: listing, versions, object lock; making the bucket.
 """
 
 from migrator.backends.base import Head, Removed, WriteToken
-from migrator.backends.retry import RetryPolicy, retry_call
+from migrator.backends.retry import RetryPolicy, retry_write
 from migrator.backends.s3_bucket import Bucket
 from migrator.backends.s3_lock import S3Lock
 from migrator.backends.s3_settle import build_foreign_error, settle_create, settle_remove
@@ -70,11 +70,11 @@ class S3Target(S3Lock):
 
         Raises: also UnsafeTargetError when the store does not implement the condition or refuses it on a free key.
         """
-        return retry_call(lambda: self._attempt_create(key, data), policy=self._bucket.retry)
+        return retry_write(lambda: self._attempt_create(key, data), policy=self._bucket.retry)
 
     def remove_state(self, key: str, *, sha256: str) -> Removed:
         """Delete the object if its bytes have this digest (see ``StateTarget``), and see that it is gone."""
-        return retry_call(
+        return retry_write(
             lambda: settle_remove(self._bucket, key, sha256=sha256, hint=_MOVE_IT), policy=self._bucket.retry
         )
 

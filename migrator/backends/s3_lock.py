@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from migrator.backends.base import Head, Presence, Released
 from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
-from migrator.backends.retry import retry_call
+from migrator.backends.retry import retry_write
 from migrator.backends.s3_bucket import Bucket
 from migrator.backends.s3_settle import settle_create, settle_delete
 from migrator.errors import ForeignLockError
@@ -27,7 +27,7 @@ class S3Lock:
     def acquire_lock(self, unit: str, info: LockInfo) -> LockInfo:
         """Hold the lock with ``info.id`` (see ``StateLock``). An empty ``info.path`` is filled in as OpenTofu does."""
         mine = replace(info, path=info.path or f"{self._bucket.name}/{unit}")
-        holder = retry_call(lambda: self._attempt_lock(unit, mine), policy=self._bucket.retry)
+        holder = retry_write(lambda: self._attempt_lock(unit, mine), policy=self._bucket.retry)
         if holder.id != info.id:
             raise ForeignLockError(
                 f"the state {unit} is locked by {holder.describe()}",
@@ -58,7 +58,7 @@ class S3Lock:
             settle_delete(self._bucket, key, head)
             return Released.RELEASED
 
-        return retry_call(attempt, policy=self._bucket.retry)
+        return retry_write(attempt, policy=self._bucket.retry)
 
     def _attempt_lock(self, unit: str, info: LockInfo) -> LockInfo:
         creation = settle_create(self._bucket, unit + _SUFFIX, encode_lock_info(info))

@@ -5,7 +5,7 @@ expects; every answer that is not a plain success is settled by reading back. Kn
 """
 
 from migrator.backends.base import Created, Presence, Removed
-from migrator.backends.retry import retry_call
+from migrator.backends.retry import retry_write
 from migrator.backends.s3_bucket import Bucket
 from migrator.backends.s3_settle import settle_create, settle_remove
 
@@ -34,14 +34,14 @@ class S3RunStore:
 
     def create(self, name: str, data: bytes) -> Created:
         """Create the object if the name is free (see ``RunStore``)."""
-        creation = retry_call(lambda: settle_create(self._bucket, self._stem + name, data), policy=self._bucket.retry)
+        creation = retry_write(lambda: settle_create(self._bucket, self._stem + name, data), policy=self._bucket.retry)
         if creation.confirmed:
             return Created.CREATED
         return Created.EXISTS_SAME if creation.head.data == data else Created.EXISTS_OTHER
 
     def remove(self, name: str, *, sha256: str) -> Removed:
         """Delete the object if its bytes have this digest (see ``RunStore``)."""
-        return retry_call(
+        return retry_write(
             lambda: settle_remove(self._bucket, self._stem + name, sha256=sha256, hint=_LOOK),
             policy=self._bucket.retry,
         )

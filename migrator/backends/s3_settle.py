@@ -3,17 +3,18 @@
 Invariants: a refused or unanswered write is settled by reading the object back, never by believing the refusal (a lost
 reply makes it our own object that refuses us); an object is deleted only after its bytes were read and are the expected
 ones. Each function is one attempt and raises ``TransientError`` where it may be made again: callers bound that with
-``retry_call``. Knows buckets and bytes, knows nothing of what these mean.
+``retry_write``. Knows buckets and bytes, knows nothing of what these mean.
 """
 
 import hashlib
 from dataclasses import dataclass
 
 from migrator.backends.base import Head, Presence, Removed
-from migrator.backends.retry import TransientError
+from migrator.backends.retry import TransientError, build_refused_doubt
 from migrator.backends.s3_bucket import Attempt, Bucket, Outcome
 from migrator.errors import (
     BackendUnreachableError,
+    CredentialsRefusedError,
     ForeignObjectError,
     MigratorError,
     UnknownOutcomeError,
@@ -122,6 +123,10 @@ def _read_back(bucket: Bucket, key: str, attempt: Attempt) -> Head:
         return bucket.read(key)
     except BackendUnreachableError as error:
         raise _build_doubt(attempt, f"{key} could not be read back ({error.message})") from error
+    except CredentialsRefusedError as error:
+        if attempt.outcome is Outcome.REFUSED or attempt.error is None:
+            raise
+        raise build_refused_doubt(attempt.error, error) from error
 
 
 def _build_unsafe_error(attempt: Attempt) -> MigratorError:

@@ -93,11 +93,11 @@ class Run:
 
     def write_mirror(self) -> None:
         """Mirror the run as far as it is. The way back is not held up by a mirror that cannot be written: it is tried again
-        at the next stage and at the end.
+        at the next stage and at the end. A run that has not begun is known here alone.
 
         Raises: StoppedError when another machine went on with this run; on the way forward also BackendError.
         """
-        if self.mirror is None:
+        if self.mirror is None or not self.view.steps:
             return
         try:
             self.mirror.write()

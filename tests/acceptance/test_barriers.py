@@ -125,4 +125,4 @@ def test_a_proof_that_fails_stops_before_any_file_and_succeeds_once_its_cause_is
     lab.migrator("rollback", "--yes")
     lab.check_untouched()
     for run in lab.run_directories():
-        assert {path.name for path in run.iterdir()} <= {"plan.json", "journal.jsonl", "blobs", "lock"}
+        assert {path.name for path in run.iterdir()} <= {"plan.json", "journal.jsonl", "blobs", "lock", "holder"}

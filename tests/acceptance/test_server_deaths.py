@@ -67,17 +67,23 @@ def only_mortal(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
     server.stop()
 
 
+def see_nothing(moment: str) -> None:
+    """Nobody can see what is true at a dead server."""
+
+
 def test_a_server_that_is_dead(mortal: Mortal) -> None:
     """Nothing is touched, and status still knows what is true; when it is back, so is everything that was there."""
     lab = mortal.stages.lab
     end = mortal.stages.find_ends("migrated", *ROLLBACK).on
     watcher = mortal.stages.rewind("migrated")
     mortal.server.kill()
+    lab.gate.judge = see_nothing
     lab.migrator("verify", expect=6)
     refused = lab.migrator(*ROLLBACK, expect=6)
     assert "migrator rollback --without-target" in refused.err
     assert lab.migrator("status", "--json").document()["phase"] == "migrated"
     mortal.server.start()
+    lab.gate.judge = watcher.check
     watcher.check("after the server came back")
     assert lab.truth() == mortal.stages.begin["migrated"]
     lab.migrator(*ROLLBACK)
@@ -94,7 +100,7 @@ def test_a_server_that_is_killed(mortal: Mortal, death: Death) -> None:
 
     def kill() -> None:
         mortal.server.kill()
-        lab.gate.judge = lambda moment: None  # nobody can see what is true until it is back
+        lab.gate.judge = see_nothing
         if death.comes_back:
             come_back()
         raise DroppedError

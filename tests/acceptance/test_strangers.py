@@ -18,6 +18,7 @@ from tests.support.programs import wants_rustfs
 from tests.support.s3_servers import S3Server
 from tests.support.scene import APPLY, MIGRATE, ROLLBACK, STATE, Scene, newer, open_scene, said_by
 from tests.support.small_estate import STATES
+from tests.support.watcher import ViolationError
 
 SOURCE_LOCK = r"/terraform/state/[^/]+/lock$"
 
@@ -310,3 +311,15 @@ def test_a_lock_of_the_target_that_somebody_replaced_while_it_is_given_back(scen
         scene.remove_target_lock()
     assert scene.lab.truth() == scene.truth["migrated"]
     scene.alice.migrator("verify")
+
+
+# --- the watcher itself -----------------------------------------------------------------------------------------------
+
+
+def test_the_watcher_sees_what_nobody_announced(scene: Scene) -> None:
+    """The control: had a command of ours done this, the tests above would have failed."""
+    watcher = scene.begin("checked")
+    scene.lab.gate.lay(Trap(Moment.BEFORE, lambda: scene.write_target(newer()), method="PUT", path="journal"))
+    scene.alice.migrator(*ROLLBACK)
+    with pytest.raises(ViolationError, match=f"foreign: {STATE}.*an object was overwritten"):
+        scene.end(watcher)

@@ -171,6 +171,18 @@ class TestLocking:
         assert gitlab.source.acquire_lock("attic-dev", lock_info("lock-1")).id == "lock-1"
         assert lock_holder(gitlab) == "lock-1"
 
+    def test_a_token_that_is_revoked_after_a_lost_grant_settles_nothing(self, gitlab: GitLabPlace) -> None:
+        """Refused credentials alone would mean that nothing was locked, and nobody would ever give the lock back."""
+        with FaultProxy(gitlab.standin.base_url) as proxy:
+            source = build_source(proxy.url)
+            source.list_states()
+            proxy.inject(Fault(Effect.COMMIT_THEN_DROP, path="/lock$"))
+            proxy.inject(Fault(Effect.ANSWER, status=401, times=None))
+            with pytest.raises(UnknownOutcomeError, match="refuses the token") as doubt:
+                source.acquire_lock("attic-dev", lock_info("lock-1"))
+        assert "may or may not be locked" in (doubt.value.now or "")
+        assert lock_holder(gitlab) == "lock-1"
+
     def test_a_web_page_neither_grants_our_lock_nor_gives_it_back(self, gitlab: GitLabPlace) -> None:
         """Looking asks for the lock; were a page taken for a grant, our own lock would be "given back" at once."""
         hold(gitlab)
@@ -329,6 +341,15 @@ class TestWriting:
             with pytest.raises(UnknownOutcomeError) as failure:
                 build_source(proxy.url).write_state("attic-dev", document(9), serial=9, lock_id="lock-1")
         assert "may or may not be stored" in (failure.value.now or "")
+
+    def test_a_token_that_is_revoked_after_a_lost_write_settles_nothing(self, gitlab: GitLabPlace) -> None:
+        hold(gitlab)
+        with FaultProxy(gitlab.standin.base_url) as proxy:
+            proxy.inject(Fault(Effect.COMMIT_THEN_DROP, method="POST", path="attic-dev$"))
+            proxy.inject(Fault(Effect.ANSWER, path="/versions/", status=401, times=None))
+            with pytest.raises(UnknownOutcomeError, match="refuses the token"):
+                build_source(proxy.url).write_state("attic-dev", document(9), serial=9, lock_id="lock-1")
+        assert versions(gitlab)[9] == document(9)
 
     @pytest.mark.parametrize("held_by", [None, "theirs"])
     def test_without_our_lock_it_is_refused_although_gitlab_says_500(

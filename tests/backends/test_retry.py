@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.backends.retry import RetryPolicy, TransientError, retry_call
-from migrator.errors import BackendUnreachableError
+from migrator.backends.retry import RetryPolicy, TransientError, retry_call, retry_write
+from migrator.errors import BackendUnreachableError, CredentialsRefusedError, UnknownOutcomeError
 
 
 class Flaky:
@@ -46,6 +46,21 @@ def test_a_wait_that_the_server_asks_for_is_kept_and_one_too_long_ends_it() -> N
     with pytest.raises(BackendUnreachableError):
         retry_call(call, policy=policy)
     assert call.calls == 1
+
+
+@pytest.mark.parametrize("failures", [0, 1])
+def test_refused_credentials_settle_nothing_after_a_write_without_an_answer(failures: int) -> None:
+    flaky = Flaky(failures)
+
+    def write() -> None:
+        flaky()
+        raise CredentialsRefusedError("revoked", hint="a new token")
+
+    expected = UnknownOutcomeError if failures else CredentialsRefusedError
+    with pytest.raises(expected, match="revoked") as refused:
+        retry_write(write, policy=RetryPolicy(sleep=lambda _: None))
+    assert type(refused.value) is expected
+    assert refused.value.hint == "a new token"
 
 
 def test_any_other_error_ends_it_at_once() -> None:

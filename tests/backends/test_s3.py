@@ -169,6 +169,18 @@ def test_a_write_that_cannot_be_read_back_is_in_doubt(moto_place: S3Place) -> No
     assert moto_place.target.acquire_lock(KEY, lock_info("lock-1")).id == "lock-1"
 
 
+def test_keys_that_are_revoked_after_a_lost_reply_settle_nothing(moto_place: S3Place) -> None:
+    with FaultProxy(moto_place.server.endpoint) as proxy:
+        target = build_target(proxy.url, moto_place.bucket)
+        for call in (lambda: target.create_state(KEY, DATA), lambda: target.acquire_lock(KEY, lock_info("lock-1"))):
+            proxy.inject(Fault(Effect.COMMIT_THEN_DROP, method="PUT"))
+            proxy.inject(replace(s3_error("AccessDenied", 403), method="GET", times=1))
+            with pytest.raises(UnknownOutcomeError, match="access denied"):
+                call()
+    assert moto_place.get(KEY) == DATA
+    assert moto_place.target.acquire_lock(KEY, lock_info("lock-1")).id == "lock-1"
+
+
 def test_a_delete_whose_reply_is_lost_is_settled_by_reading_back(moto_place: S3Place) -> None:
     moto_place.target.create_state(KEY, DATA)
     with FaultProxy(moto_place.server.endpoint) as proxy:

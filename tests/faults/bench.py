@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count, pairwise
 from pathlib import Path
 from typing import Any, Self
@@ -100,8 +101,9 @@ class Bench:
         self.server = start_bucket()
         stack.callback(self.server.stop)
         if self._setting.versioned:
-            enabled = {"Status": "Enabled"}
-            self.server.client().put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration=enabled)
+            switch = partial(self._switch_versioning, self.server.client())
+            switch("Enabled")
+            stack.callback(switch, "Suspended")
         make = stack.enter_context(open_worlds(directory, self.server))
         self.plain = make({STATE: FIRST}, protection=self._setting.protection)
         self.standin = self.plain.standin
@@ -115,6 +117,10 @@ class Bench:
         self.disk = Disk(self.plain.root)
         self.rewind = Rewind(self.plain, self.store)
         self._connect(ca_bundle=str(tls["certificate"]) if tls else None)
+
+    @staticmethod
+    def _switch_versioning(client: Any, status: str) -> None:
+        client.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": status})
 
     def __enter__(self) -> Self:
         return self

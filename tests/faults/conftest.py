@@ -8,8 +8,9 @@ from tests.faults.matrix import Benches
 from tests.support.s3_servers import S3Server, start_moto
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def benches() -> Iterator[Benches]:
+    """moto's buckets are the process's own: what is left of one would be found by the tests that come after these."""
     made = Benches()
     yield made
     made.close()

@@ -153,16 +153,14 @@ class Effects:
 
     def _fail(self, place: str, what: str, call: Callable[[], Any], trouble: Trouble) -> Any:
         server = SERVERS[place]
-        if trouble is Trouble.REVOKED:
-            call()
         if trouble is Trouble.OUTAGE:
             self._silent[server] = BackendUnreachableError
         elif trouble in {Trouble.DENIED, Trouble.REVOKED}:
             self._silent[server] = CredentialsRefusedError
-        if server in self._silent:
-            raise self._silent[server]("the story says so", where=what)
-        if trouble is Trouble.REPLY_LOST:
+        if trouble in {Trouble.REPLY_LOST, Trouble.REVOKED}:
             call()
+        elif server in self._silent:
+            raise self._silent[server]("the story says so", where=what)
         kind = UnknownOutcomeError if what.split(maxsplit=1)[0] in WRITES else BackendUnreachableError
         raise kind("the connection broke", where=what)
 

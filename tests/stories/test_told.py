@@ -40,6 +40,16 @@ DEV = "attic-dev"
             id="a-fetch-that-was-cut-short",
         ),
         pytest.param(
+            "mirrored",
+            [Migrate(Phase.MIGRATED, (At(1, Trouble.KILLED_AFTER),)), Rollback(), Rollback(elsewhere=True)],
+            id="a-run-that-never-began-leaves-nothing-in-the-bucket",
+        ),
+        pytest.param(
+            "one",
+            [Migrate(Phase.MIGRATED, (At(5, Trouble.REVOKED),))],
+            id="a-token-revoked-after-a-lost-grant",
+        ),
+        pytest.param(
             "ruled",
             [Migrate(), DeleteObject(DEV), Rollback(), Migrate()],
             id="a-lost-object-that-is-put-back",

@@ -190,6 +190,13 @@ class StateSource(StateLock, Protocol):
 class StateTarget(StateLock, Protocol):
     """The store that state is moved to."""
 
+    def check_lock(self, unit: str, lock_id: str) -> None:
+        """Check that the store refuses whoever comes second, while ``lock_id`` holds the lock: it is created once more, with
+        the bytes that stand there. A lock that is not ours is left alone.
+
+        Raises: UnsafeTargetError.
+        """
+
     def read_state(self, key: str) -> Head:
         """Return the object at ``key``, exact bytes and token."""
 

@@ -13,7 +13,7 @@ from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_
 from migrator.backends.retry import retry_write
 from migrator.backends.s3_bucket import Bucket
 from migrator.backends.s3_settle import settle_create, settle_delete
-from migrator.errors import ForeignLockError
+from migrator.errors import ForeignLockError, UnsafeTargetError
 
 _SUFFIX = ".tflock"
 
@@ -59,6 +59,20 @@ class S3Lock:
             return Released.RELEASED
 
         return retry_write(attempt, policy=self._bucket.retry)
+
+    def check_lock(self, unit: str, lock_id: str) -> None:
+        """Check that the store refuses whoever comes second (see ``StateTarget``)."""
+        key = unit + _SUFFIX
+        head = self._bucket.read(key)
+        if head.presence is Presence.ABSENT or _build_holder(head).id != lock_id:
+            return
+        again = retry_write(lambda: settle_create(self._bucket, key, head.data), policy=self._bucket.retry)
+        if again.confirmed:
+            raise UnsafeTargetError(
+                "the store created a lock where one stood, although it was asked not to: no lock in it protects anything",
+                where=self._bucket.where("PUT", key),
+                hint="migrator probe; once it finds the bucket safe: migrator plan",
+            )
 
     def _attempt_lock(self, unit: str, info: LockInfo) -> LockInfo:
         creation = settle_create(self._bucket, unit + _SUFFIX, encode_lock_info(info))

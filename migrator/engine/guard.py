@@ -34,8 +34,30 @@ def check_before_first_effect(plan: Plan, run: Run) -> None:
     for file in plan.files:
         run.ports.work_tree.check_writable(file.path)
     if plan.states:
-        # One request settles whether the target answers and knows us; each lock is settled by its own conditional write.
-        run.ports.target.read_lock(plan.states[0].key, "")
+        _check_first_target_lock(plan.states[0], run)
+
+
+def _check_first_target_lock(state: PlannedState, run: Run) -> None:
+    """One request settles whether the target answers and knows us. The lock of every other state is settled by its own
+    conditional write, once this one has shown that the store obeys the condition.
+    """
+    holder = run.ports.target.read_lock(state.key, "")
+    if holder is not None and run.view.step(StepKind.LOCK_TARGET, state.name).state is StepState.UNTOUCHED:
+        raise ForeignLockError(
+            f"{state.key} is locked at the target by {holder.describe()}",
+            where=state.name,
+            now="nothing was touched",
+            hint="wait until that operation ends, then: migrator migrate",
+        )
+
+
+def check_target_keeps_out(state: PlannedState, run: Run) -> None:
+    """Check, at the lock of this run that stands there, that the target refuses whoever comes second: since the plan's probe
+    something may have come between that drops conditions.
+
+    Raises: UnsafeTargetError, BackendError.
+    """
+    run.ports.target.check_lock(state.key, held_target_lock(run.view, state.name))
 
 
 def _check_listed(state: PlannedState, listed: Mapping[str, ListedState]) -> None:

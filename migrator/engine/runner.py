@@ -1,7 +1,7 @@
 """Forward: carry out a plan stage by stage. Running it again is resume; it discovers, asks and decides nothing."""
 
 from migrator.engine.events import Event
-from migrator.engine.guard import check_before_first_effect, check_still_ours
+from migrator.engine.guard import check_before_first_effect, check_still_ours, check_target_keeps_out
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import FORWARD, REVERSIBLE_STAGE, Phase, StepKind
 from migrator.engine.run import Run
@@ -113,7 +113,10 @@ def _run_chains(plan: Plan, run: Run, chains: list[list[Step]], *, workers: int)
     by_unit = {chain[0].unit: chain for chain in chains}
     if chains and chains[0][0].kind is StepKind.LOCK_SOURCE:
         # Of two machines that begin at the same time, who has this lock has all, and the other one is in nobody's way.
-        run.do(chains[0][0])
+        # And what the target's first lock shows holds for the rest.
+        for step in chains[0][:2]:
+            run.do(step)
+        check_target_keeps_out(plan.states[0], run)
 
     def work(state: PlannedState) -> None:
         for step in by_unit.get(state.name, ()):

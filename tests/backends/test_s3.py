@@ -129,6 +129,28 @@ def test_the_lock_object_is_what_opentofu_writes(place: S3Place) -> None:
     ]
 
 
+def test_a_lock_that_keeps_everybody_out_passes_its_check(place: S3Place) -> None:
+    place.target.acquire_lock(KEY, lock_info("lock-1"))
+    stood = place.get(f"{KEY}.tflock")
+    for lock_id in ("lock-1", "lock-2"):
+        place.target.check_lock(KEY, lock_id)
+    place.target.check_lock("another", "lock-1")
+    assert (place.keys(), place.get(f"{KEY}.tflock")) == ([f"{KEY}.tflock"], stood)
+
+
+def test_a_lock_that_keeps_nobody_out_is_found_and_stays_whose_it_is(moto_place: S3Place) -> None:
+    moto_place.target.acquire_lock(KEY, lock_info("lock-1"))
+    with FaultProxy(moto_place.server.endpoint) as proxy:
+        proxy.inject(Fault(Effect.PASS, method="PUT", strip=("If-None-Match",), times=None))
+        target = build_target(proxy.url, moto_place.bucket)
+        with pytest.raises(UnsafeTargetError, match="no lock in it protects anything"):
+            target.check_lock(KEY, "lock-1")
+        target.check_lock(KEY, "lock-2")
+    holder = moto_place.target.read_lock(KEY, "lock-1")
+    assert holder is not None
+    assert holder.id == "lock-1"
+
+
 @pytest.mark.parametrize("body", [b"", b"not a lock", b"[]", b'{"ID":7}'])
 def test_a_lock_object_that_nobody_can_read_is_a_foreign_lock(moto_place: S3Place, body: bytes) -> None:
     moto_place.put(f"{KEY}.tflock", body)

@@ -15,11 +15,14 @@ from migrator.errors import (
     RefusedError,
     StalePlanError,
     StoppedError,
+    UnsafeTargetError,
 )
 from migrator.journal.run_directory import Home
 from migrator.plan.model import Finding
 from migrator.standin import Fault
-from tests.support.world import CREATED, SECRET, document
+from tests.support.fault_proxy import Effect, FaultProxy
+from tests.support.fault_proxy import Fault as ProxyFault
+from tests.support.world import CREATED, SECRET, build_target, document
 
 
 def test_a_whole_migration(world):
@@ -217,6 +220,24 @@ def test_a_state_that_vanished_or_was_deleted(make_world):
     with pytest.raises(StalePlanError, match="no longer lists gone"):
         world.migrate()
     assert not any(world.truth().locked.values())
+
+
+@pytest.mark.parametrize("locked", ["attic-dev", "attic-prod"])
+def test_a_store_that_obeys_no_condition_any_more_costs_nobody_a_lock(world, moto, locked):
+    """The plan's probe was some time ago. Which lock stands there, the first one or a later one, makes no difference."""
+    before = world.truth()
+    world.put_lock(locked)
+    with FaultProxy(moto.endpoint) as proxy:
+        proxy.inject(ProxyFault(Effect.PASS, method="PUT|DELETE", strip=("If-None-Match", "If-Match"), times=None))
+        world.target = build_target(replace(moto, endpoint=proxy.url))
+        with pytest.raises((ForeignLockError, UnsafeTargetError)) as refused:
+            world.migrate()
+    assert refused.value.exit_code == 4
+    assert "no" in refused.value.now
+    truth = world.truth()
+    assert (truth.locked, truth.objects, truth.files) == (before.locked, before.objects, before.files)
+    holder = build_target(moto).read_lock(world.state(locked).key, "")
+    assert (holder.id, len(truth.target_locks)) == ("somebody", 1)
 
 
 def test_an_unreachable_source_changes_nothing(world):

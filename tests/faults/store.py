@@ -20,6 +20,7 @@ HTML = {"Content-Type": "text/html; charset=utf-8"}
 XML = {"Content-Type": "application/xml"}
 BACK = "migrator rollback"
 VERIFY = Ends(0, "migrator verify")  # after the last look nobody can know; verify does
+UNSAFE = Ends(4, "migrator probe")
 CHECKSUMS = ("x-amz-checksum-sha256", "x-amz-sdk-checksum-algorithm", "x-amz-checksum-type")
 # A letter of a state's secret value, or of a lock's ID: what is left is as well-formed as before.
 LETTER = rb'canary|"ID": ?"[^"]'
@@ -122,9 +123,9 @@ FAULTS_OF_STORES = (
         name="unconditional",
         title="the condition of a write is ignored (a proxy drops If-None-Match and If-Match)",
         strike=wire(Effect.PASS, method="PUT|DELETE", more={"strip": ("If-None-Match", "If-Match")}),
-        once=COMPLETES,
-        lasting=COMPLETES,
-        note="nobody stood in the way; whether the store obeys conditions is asked by `migrator plan`, not again by `migrate`",
+        once={"migrate": {"captured/PUT tflock 2": UNSAFE, "*": 0}, "rollback": {"*": 0}},
+        lasting={"migrate": {"captured/PUT tflock*": UNSAFE, "*": 0}, "rollback": {"*": 0}},
+        note="`migrate` asks its first lock; what is written after that is written under locks that everybody saw",
     ),
     Fault(
         name="redirect-301",

@@ -28,7 +28,7 @@ LOCKS = ("acquire_lock", "release_lock")
 WRITES = (*LOCKS, "write_state", "protect_state", "unprotect_state", "create_state", "remove_state", "create", "remove")
 METHODS = {
     "source": ("list_states", "read_state", "read_version", "read_lock", "read_protection", *WRITES),
-    "target": ("read_state", "read_lock", *LOCKS, "create_state", "remove_state"),
+    "target": ("read_state", "read_lock", "check_lock", *LOCKS, "create_state", "remove_state"),
     "mirror": ("list_names", "read", "create", "remove"),
     "work_tree": ("replace", "remove"),
     "blobs": ("write",),

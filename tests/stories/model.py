@@ -253,6 +253,9 @@ class S3Model:
             raise ForeignLockError(f"the state {unit} is locked by somebody", now="nothing was changed")
         return holder
 
+    def check_lock(self, unit: str, lock_id: str) -> None:
+        """This store obeys conditions."""
+
     def read_lock(self, unit: str, own_id: str) -> LockInfo | None:
         data = self.objects.get(unit + LOCK_SUFFIX)
         return (

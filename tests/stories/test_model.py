@@ -73,6 +73,7 @@ S3_CALLS = st.lists(
         call("create_state", KEYS, DATA),
         st.builds(lambda key, data: ("remove_state", (key,), {"sha256": sha256(data).hexdigest()}), KEYS, DATA),
         call("acquire_lock", KEYS, INFOS),
+        call("check_lock", KEYS, IDS),
         call("release_lock", KEYS, IDS),
         call("read_lock", KEYS, st.one_of(IDS, st.just(""))),
         call("put", KEYS, st.one_of(DATA, st.just(b""))),

@@ -44,7 +44,8 @@ class GitLabLock(GitLabReader):
                 f"the state {unit} is locked by {holder.describe()}",
                 where=f"POST {self._lock_path(unit)}",
                 now="nothing was changed",
-                hint="wait until it is released, or release it there (`tofu force-unlock`) if its run is dead",
+                hint="wait until it is released; a seal is opened by `migrator rollback` of the run that made it, and only the lock "
+                "of an operation that is dead by `tofu force-unlock`",
             )
         return holder
 

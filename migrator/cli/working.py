@@ -91,8 +91,8 @@ class Working:
         ports = build_ports(self.plan, self.directory, self.tree, secrets, self.invocation)
         with self.directory.locked():
             mirror = build_mirror(self.plan, self.directory, secrets) if mirrored else None
-            if mirror is not None and self.directory.read_view().steps:
-                # A run that has begun may have gone on elsewhere; one that has not is known here alone.
+            if mirror is not None and self.directory.read_view().run_id:
+                # It may have gone on elsewhere, or further than a journal knows that was cut short.
                 self._catch_up(mirror, take_over=take_over)
             log = self.directory.open_log(read_clock)
             listen = Progress(self.invocation.output)

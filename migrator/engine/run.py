@@ -108,10 +108,11 @@ class Run:
 
     def end_mirror(self) -> None:
         """Mirror how an attempt ended, as well as that can be done, and let other machines at the run."""
-        if self.mirror is None or not self.view.steps:
+        if self.mirror is None:
             return
         try:
-            self.mirror.write()
+            if self.view.steps:
+                self.mirror.write()
         except (MigratorError, OSError) as error:
             self.tell(
                 Event(

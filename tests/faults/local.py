@@ -93,9 +93,9 @@ AT_REST = (
         strike=AtRest(files="journal.jsonl$", find=find_records, damage=cut),
         setting="mirrored",
         base="stopped",
-        lasting={"migrate": {"record [12]": 4, "*": 0}, "rollback": {"record [12]": LOST, "*": 0}},
+        lasting={"migrate": {"record 1": 4, "*": 0}, "rollback": {"record 1": LOST, "*": 0}},
         forward=forward_from_a_backup,
-        note="the mirror has what was lost, and is asked when the journal shows that the run has begun",
+        note="the mirror has what was lost, and is asked as long as the journal names the run",
     ),
     Fault(
         name="blob-bit",

@@ -349,7 +349,7 @@ class StoryWorld:
     ) -> Iterator[Run]:
         """Open the run as the command line does: hold the mirror, bring what another machine did, open the journal."""
         mirror = self._build_mirror(directory) if mirrored and self.shape.mirrored else None
-        if mirror and directory.read_view().steps:
+        if mirror and directory.read_view().run_id:
             mirror.hold(take_over=take_over)
             mirror.synchronise()
         self.directory = directory

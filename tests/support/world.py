@@ -162,7 +162,7 @@ class World:
         """Open the run as a process would: from what is on the disk. ``prepare`` may put something around its parts."""
         directory = self.directory()
         mirror = self.mirror(directory)
-        if mirror and directory.read_view().steps:
+        if mirror and directory.read_view().run_id:
             mirror.hold(take_over=take_over)
             mirror.synchronise()
         log = directory.open_log(lambda: "2026-01-02T03:04:05Z")

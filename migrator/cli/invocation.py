@@ -8,7 +8,7 @@ from pathlib import Path
 
 from migrator.errors import UsageError
 from migrator.inventory.tree import RepositoryTree, discover_root, discover_tree
-from migrator.journal.run_directory import Home
+from migrator.journal.home import Home
 from migrator.report.output import Output
 from migrator.settings import FILE_NAME, Settings, read_settings
 

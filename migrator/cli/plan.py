@@ -15,7 +15,7 @@ from migrator.errors import ConfigurationError, RefusedError
 from migrator.inventory.discover import discover_inventory
 from migrator.inventory.tree import RepositoryTree, read_repository_identity
 from migrator.journal.durable import write_durably
-from migrator.journal.run_directory import Home
+from migrator.journal.home import Home
 from migrator.plan.bind import bind_states
 from migrator.plan.blockers import find_key_problem
 from migrator.plan.build import build_plan

@@ -18,8 +18,9 @@ from migrator.backends.base import Created, RunStore
 from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
 from migrator.engine.parallel import run_in_parallel, run_within_memory
 from migrator.errors import ForeignLockError, JournalError, StoppedError
+from migrator.journal.home import Home
 from migrator.journal.log import check_journal
-from migrator.journal.run_directory import Home, RunDirectory
+from migrator.journal.run_directory import RunDirectory
 
 _RUNS = "runs/"
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")

@@ -14,7 +14,7 @@ from migrator.backends.lock_info import LockInfo
 from migrator.engine.phases import StepKind
 from migrator.errors import CheckFailedError
 from migrator.journal.fold import StepState
-from migrator.journal.run_directory import Home
+from migrator.journal.home import Home
 from migrator.plan.codec import decode_plan
 from migrator.plan.model import PlannedState
 from migrator.rehearsal.checkout import compare_fingerprints, read_fingerprint

@@ -9,7 +9,7 @@ from migrator.backends.base import Presence, StateSource, StateTarget
 from migrator.errors import CheckFailedError
 from migrator.inventory.model import Inventory
 from migrator.journal.fold import RunView
-from migrator.journal.run_directory import Home
+from migrator.journal.home import Home
 from migrator.plan.model import Plan, PlannedState
 from migrator.rehearsal.checkout import Fingerprint, copy_files, list_files
 from migrator.rehearsal.embedded import Embedded

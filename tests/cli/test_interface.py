@@ -10,8 +10,8 @@ import pytest
 from migrator import errors
 from migrator.cli.overview import OVERVIEW
 from migrator.journal.fold import fold
+from migrator.journal.home import Home
 from migrator.journal.log import read_log
-from migrator.journal.run_directory import Home
 from migrator.plan.codec import decode_plan, digest_of_plan, encode_plan
 from tests.cli.lab import CHECKOUT, STATES
 from tests.cli.record_wire import RUN, WIRE

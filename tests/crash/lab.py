@@ -27,8 +27,8 @@ from migrator.backends.retry import RetryPolicy
 from migrator.backends.s3_probe import ConditionalDelete, TargetProbe, Verdict
 from migrator.engine.status import build_status
 from migrator.inventory.git import ask_git
+from migrator.journal.home import Home
 from migrator.journal.log import read_log
-from migrator.journal.run_directory import Home
 from migrator.plan.codec import decode_plan, encode_plan
 from migrator.plan.model import Plan
 from tests.cli.lab import BACKEND, JUSTFILE, MAIN, Finished, Lab, document, make_repository

@@ -17,7 +17,7 @@ from migrator.errors import (
     StoppedError,
     UnsafeTargetError,
 )
-from migrator.journal.run_directory import Home
+from migrator.journal.home import Home
 from migrator.plan.model import Finding
 from migrator.standin import Fault
 from tests.support.fault_proxy import Effect, FaultProxy

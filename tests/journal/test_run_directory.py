@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from migrator.errors import ConfigurationError, RefusedError, UsageError
+from migrator.journal.home import Home
 from migrator.journal.record import RecordKind
-from migrator.journal.run_directory import Home
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -117,7 +117,7 @@ HOLD = """
 import sys
 from pathlib import Path
 from pathlib import Path
-from migrator.journal.run_directory import Home
+from migrator.journal.home import Home
 with Home(Path(sys.argv[1])).locked():
     print("held", flush=True)
     sys.stdin.read()

@@ -33,8 +33,9 @@ from migrator.engine.without_target import rollback_without_target
 from migrator.engine.work_tree import LocalWorkTree
 from migrator.errors import MigratorError, UsageError
 from migrator.journal.fold import RunView, StepState, fold
+from migrator.journal.home import Home
 from migrator.journal.record import RecordKind
-from migrator.journal.run_directory import Home, RunDirectory
+from migrator.journal.run_directory import RunDirectory
 from migrator.plan.codec import digest_of_plan, encode_plan
 from migrator.plan.freshness import check_files
 from migrator.plan.model import Plan, PlannedState

@@ -39,9 +39,10 @@ from migrator.engine.verify import Check, Evidence, verify
 from migrator.engine.work_tree import LocalWorkTree
 from migrator.inventory.model import Place
 from migrator.journal.fold import fold
+from migrator.journal.home import Home
 from migrator.journal.log import read_log
 from migrator.journal.record import RecordKind
-from migrator.journal.run_directory import Home, RunDirectory
+from migrator.journal.run_directory import RunDirectory
 from migrator.plan.codec import digest_of_plan, encode_plan
 from migrator.plan.model import (
     Plan,

@@ -44,8 +44,8 @@ class GitLabLock(GitLabReader):
                 f"the state {unit} is locked by {holder.describe()}",
                 where=f"POST {self._lock_path(unit)}",
                 now="nothing was changed",
-                hint="wait until it is released; a seal is opened by `migrator rollback` of the run that made it, and only the lock "
-                "of an operation that is dead by `tofu force-unlock`",
+                hint="wait until it is released (a seal: by the run that made it), or release it there (`tofu force-unlock`) if its "
+                "operation is dead",
             )
         return holder
 
@@ -66,7 +66,7 @@ class GitLabLock(GitLabReader):
         holder = None if answer.is_page else decode_lock_info(answer.body)
         if answer.status == 200 and holder and holder.id == own_id:
             # A 200 of anybody but GitLab must not get here: our own lock would be given back.
-            self._send_unlock(unit, own_id)
+            self.release_lock(unit, own_id)
             return None
         if answer.status == 409 and holder:
             return LockInfo(id=holder.id, who=holder.who, created=holder.created)  # the rest is what we sent

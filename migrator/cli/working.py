@@ -1,8 +1,10 @@
 """What migrate, verify, rollback and finalize share: a plan, its run, credentials, and an open journal."""
 
+import os
 import re
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +37,12 @@ from migrator.report.visible import make_line
 if TYPE_CHECKING:
     from migrator.cli.wiring import Secrets
     from migrator.engine.mirror import Mirror
+
+_INTERRUPTED_TWICE = (
+    b"error: interrupted again: this command ended at once\n"
+    b"  now:   the journal is intact; what was under way may still take effect, and this run keeps its locks\n"
+    b"  next:  migrator status\n"
+)
 
 # Commands that stay offline (status) do not pay for the clients of the backends: wiring is imported where it is needed.
 
@@ -120,17 +128,13 @@ class Working:
     def _attended(self, run: Run) -> Iterator[None]:
         """Record what stops the run, and mirror how it ends."""
         try:
-            with _interrupts():
-                yield
+            yield
         except MigratorError as error:
             self._complete(error, run.view)
             record_stop(run, error)
             raise
         finally:
-            try:
-                run.end_mirror()
-            except KeyboardInterrupt:
-                pass  # what the run did stands, and is told as it is; the next command mirrors the rest
+            run.end_mirror()
 
     def verify(self, view: RunView, secrets: "Secrets") -> list[Check]:
         """Return every check, the question to the inventory included."""
@@ -219,11 +223,16 @@ def show_status(working: Working, status: RunStatus, **more: object) -> None:
 
 @contextmanager
 def _signals(run: Run) -> Iterator[None]:
-    """Let SIGINT and SIGTERM end the run between two steps; a second one ends at once what goes on."""
+    """Let SIGINT and SIGTERM end the run between two steps; a second one ends the process at once.
+
+    As if it had been killed: what is under way in other threads may still have its effect, so nothing is tidied up that
+    would say otherwise. No lock is given back, no outcome is recorded, and the next command settles it.
+    """
 
     def stop(number: int, frame: FrameType | None) -> None:
         if run.interrupt.is_set():
-            raise KeyboardInterrupt
+            os.write(sys.stderr.fileno(), _INTERRUPTED_TWICE)
+            os._exit(InterruptedRunError.exit_code)
         run.interrupt.set()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -232,11 +241,3 @@ def _signals(run: Run) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _interrupts() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise InterruptedRunError("interrupted in the middle of a step") from None

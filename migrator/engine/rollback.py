@@ -17,13 +17,15 @@ from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run
 from migrator.engine.step import Step
-from migrator.engine.steps import CaptureTarget, CarryBack, build_state_step
+from migrator.engine.steps import CaptureTarget, build_state_step
 from migrator.engine.steps.finalize import Finalize
 from migrator.engine.steps.protect_source import check_may_unprotect
 from migrator.engine.steps.unlock_target import held_target_lock
 from migrator.engine.taking_back import (
     Carried,
+    carry_back,
     check_files,
+    check_may_remove,
     check_source_closed,
     check_source_unchanged,
     close_source,
@@ -34,6 +36,7 @@ from migrator.engine.taking_back import (
     undo_for_states,
     was_given_back,
     was_open,
+    was_surely_closed,
 )
 from migrator.errors import BackendUnreachableError, ForeignLockError, InvalidStateError, RefusedError
 from migrator.journal.fold import StepState
@@ -65,6 +68,7 @@ def _take_back(plan: Plan, run: Run) -> None:
     _close_both_sides(plan, run)
     run.tell(Event(name="stage", step="carry"))
     carried = _carry_newer(plan, run)
+    run_for_states(plan.states, lambda state: check_may_remove(state, run), workers=run.workers)
     run.tell(Event(name="stage", step="files"))
     restore_files(plan, run)
     run.tell(Event(name="stage", step="release"))
@@ -116,12 +120,11 @@ def _check_state(state: PlannedState, run: Run) -> None:
             hint="wait until that operation ends, then: migrator rollback",
         )
     newer = read_newer(state, run)
-    in_doubt = run.view.step(StepKind.UNLOCK_TARGET, state.name).state is StepState.IN_DOUBT
-    never_open = in_doubt and holder is not None and holder.id == ours
-    sealed = was_open(state, run) and not never_open and not was_given_back(state, run)
+    sealed = not was_given_back(state, run) and not was_surely_closed(state, run)
     if newer is not None or sealed:
         check_source_closed(state, run)
         check_source_unchanged(state, run)
+    check_may_remove(state, run)
 
 
 def _close_both_sides(plan: Plan, run: Run) -> None:
@@ -168,9 +171,7 @@ def _carry_newer(plan: Plan, run: Run) -> list[PlannedState]:
     _lock_sources(states, run)
     stale = [state for state in states if _captured(state, run) != found[state.name]]
     do_for_states(stale, lambda state: CaptureTarget(state, found[state.name] or ""), run, again=True)
-    begun = [state for state in states if _is_in_doubt(state, run)]
-    do_for_states([state for state in states if state not in begun], CarryBack, run, again=True)
-    do_for_states(begun, CarryBack, run)
+    carry_back(states, run)
     return states
 
 
@@ -188,12 +189,6 @@ def _lock_sources(states: Sequence[PlannedState], run: Run) -> None:
 
 def _captured(state: PlannedState, run: Run) -> str | None:
     return (run.view.step(StepKind.CAPTURE_TARGET, state.name).evidence or {}).get("sha256")
-
-
-def _is_in_doubt(state: PlannedState, run: Run) -> bool:
-    """Whether carrying back exactly what was captured was begun before, and is settled by looking."""
-    carry = run.view.step(StepKind.CARRY_BACK, state.name)
-    return carry.state is StepState.IN_DOUBT and (carry.intent or {}).get("sha256") == _captured(state, run)
 
 
 def _for_each(
@@ -224,7 +219,8 @@ def read_newer(state: PlannedState, run: Run) -> str | None:
     }
     head = run.ports.target.read_state(state.key)
     if head.presence is not Presence.PRESENT:
-        if state.sha256 is None or publish.state is StepState.UNDO_IN_DOUBT:
+        # A target that was given up for dead may come back without what it held: there is nothing to close then.
+        if state.sha256 is None or publish.state is StepState.UNDO_IN_DOUBT or run.view.target_left:
             return None
         raise _blocked(state, "the target no longer holds the state that this run published")
     digest = digest_of(head.data)

@@ -107,7 +107,7 @@ class Run:
             self.tell(Event(name="note", detail=f"the mirror is behind: {error.message}"))
 
     def end_mirror(self) -> None:
-        """Mirror how an attempt ended, as well as that can be done, and let other machines at the run."""
+        """Mirror how an attempt ended and let other machines at the run; they are kept out as long as the mirror is behind."""
         if self.mirror is None:
             return
         try:
@@ -117,9 +117,11 @@ class Run:
             self.tell(
                 Event(
                     name="note",
-                    detail=f"the mirror does not know how this command ended: {error}; go on at this machine only",
+                    detail=f"the mirror does not know how this command ended: {error}; it keeps other machines out "
+                    "until the next command here mirrors the rest",
                 )
             )
+            return
         try:
             self.mirror.release()
         except MigratorError as error:

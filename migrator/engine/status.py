@@ -179,7 +179,9 @@ def _authority(state: PlannedState, view: RunView) -> str:
     if Phase.CUT_OVER not in view.barriers or view.without_target or view.target_left:
         return "source"
     publish = view.step(StepKind.PUBLISH, state.name).state
-    carried = view.step(StepKind.CARRY_BACK, state.name).state is StepState.DONE
+    captured = view.step(StepKind.CAPTURE_TARGET, state.name).evidence or {}
+    carry = view.step(StepKind.CARRY_BACK, state.name).evidence or {}
+    carried = bool(carry) and carry.get("sha256") == captured.get("sha256")
     unlock = view.step(StepKind.UNLOCK_TARGET, state.name).state
     if carried or publish in (StepState.UNDO_IN_DOUBT, StepState.UNDONE):
         return "source"

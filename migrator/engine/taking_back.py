@@ -6,15 +6,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from migrator.backends.base import Head, Presence
 from migrator.engine.guard import digest_of_head, read_source_lock
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run
 from migrator.engine.step import Step
-from migrator.engine.steps import build_chains, build_state_step
+from migrator.engine.steps import CarryBack, build_chains, build_state_step
+from migrator.engine.steps.carry_back import list_left_at_source
 from migrator.errors import (
     ForeignLockError,
     InternalError,
+    InvalidStateError,
     JournalError,
     JournalWriteError,
     MigratorError,
@@ -24,7 +27,8 @@ from migrator.errors import (
 from migrator.journal.fold import StepState
 from migrator.journal.record import RecordKind
 from migrator.plan.model import Plan, PlannedFile, PlannedState
-from migrator.state.snapshot import digest_of
+from migrator.state.relation import Relation, compare_other_bytes
+from migrator.state.snapshot import digest_of, read_snapshot
 
 # These say themselves what is true now, and leave nothing to undo.
 PASSED_ON = (StoppedError, JournalWriteError, InternalError)
@@ -166,20 +170,30 @@ def was_open(state: PlannedState, run: Run) -> bool:
     return run.view.step(StepKind.UNLOCK_TARGET, state.name).state is not StepState.UNTOUCHED
 
 
+def was_surely_closed(state: PlannedState, run: Run) -> bool:
+    """Whether nobody can have written the target: its lock was never given back, although perhaps that was begun."""
+    unlock = run.view.step(StepKind.UNLOCK_TARGET, state.name)
+    if unlock.state is not StepState.IN_DOUBT or unlock.intent is None:
+        return not was_open(state, run)
+    holder = run.ports.target.read_lock(state.key, unlock.intent["lock_id"])
+    return holder is not None and holder.id == unlock.intent["lock_id"]
+
+
 def check_source_closed(state: PlannedState, run: Run) -> None:
     """Check that nobody else holds the source: a seal that was opened by hand is closed again, but never against somebody.
 
+    After this run gave its lock back, whoever holds the source may be a later run, and what stands at the target be its own.
+
     Raises: ForeignLockError.
     """
-    if was_given_back(state, run):
-        return
     holder, ours = read_source_lock(run.ports.source, state.name, run.view)
     if holder is not None and not ours:
+        was = "given back" if was_given_back(state, run) else "opened"
         raise ForeignLockError(
-            f"the seal of {state.name} was opened, and now it is locked by {holder.describe()}",
+            f"the seal of {state.name} was {was}, and now it is locked by {holder.describe()}",
             where=state.name,
             now="nothing was touched",
-            hint="wait until that operation ends, then: migrator rollback",
+            hint="wait until that operation ends, or roll the later run back first; then: migrator rollback",
         )
 
 
@@ -188,15 +202,60 @@ def check_source_unchanged(state: PlannedState, run: Run) -> None:
 
     Raises: RefusedError.
     """
-    carried = run.view.step(StepKind.CARRY_BACK, state.name).intent or {}
-    allowed = {state.sha256, carried.get("sha256", state.sha256), *carried.get("earlier", ())}
-    if digest_of_head(run.ports.source.read_state(state.name)) not in allowed:
+    if digest_of_head(run.ports.source.read_state(state.name)) not in list_left_at_source(state, run.view):
         raise RefusedError(
             "the source serves a document that this run did not leave there: somebody wrote past the seal",
             where=state.name,
             now="nothing was touched",
             hint="compare both documents by hand; the runbook, section 'both sides moved', says how",
         )
+
+
+def check_may_remove(state: PlannedState, run: Run) -> None:
+    """Check that removing what stands at the target loses nothing: nobody else holds the source since the target was open, and
+    the source serves what this run left there, or a successor where others may have written.
+
+    Raises: ForeignLockError, RefusedError.
+    """
+    if not _would_be_removed(state, run):
+        return
+    closed = was_surely_closed(state, run)
+    if not closed:
+        check_source_closed(state, run)
+    head = run.ports.source.read_state(state.name)
+    if digest_of_head(head) in list_left_at_source(state, run.view) - {None}:
+        return
+    if closed and head.presence is Presence.PRESENT:
+        return  # nobody was ever sent to the target: what the source serves is what there is
+    if was_given_back(state, run) and _is_successor(state, head, run):
+        return
+    raise RefusedError(
+        f"the source does not serve the document of {state.name} that stands at the target",
+        where=state.name,
+        now="the target's document was left as it is",
+        hint="compare both documents by hand; the runbook, section 'both sides moved', says how",
+    )
+
+
+def _would_be_removed(state: PlannedState, run: Run) -> bool:
+    publish = run.view.step(StepKind.PUBLISH, state.name)
+    if publish.state in (StepState.UNTOUCHED, StepState.UNDONE):
+        return False
+    carried = run.view.step(StepKind.CARRY_BACK, state.name).evidence is not None
+    ours = state.sha256 is not None and not state.adopted
+    return (ours or carried) and run.ports.target.read_state(state.key).presence is Presence.PRESENT
+
+
+def _is_successor(state: PlannedState, head: Head, run: Run) -> bool:
+    left = run.view.step(StepKind.CARRY_BACK, state.name).evidence or {"serial": state.serial}
+    lineage = (run.view.step(StepKind.CAPTURE_TARGET, state.name).evidence or {}).get("lineage", state.lineage)
+    if head.presence is not Presence.PRESENT:
+        return False
+    try:
+        found = read_snapshot(head.data)
+    except InvalidStateError:
+        return False
+    return compare_other_bytes(lineage=lineage or "", serial=left["serial"] or 0, other=found) is Relation.NEWER
 
 
 def close_source(state: PlannedState, run: Run) -> None:
@@ -208,6 +267,19 @@ def close_source(state: PlannedState, run: Run) -> None:
     info = run.ports.build_lock("migrator: state moves back", lock_id=str((lock.intent or {})["lock_id"]))
     run.ports.source.acquire_lock(state.name, info)
     check_source_unchanged(state, run)
+
+
+def carry_back(states: Sequence[PlannedState], run: Run) -> None:
+    """Write what was captured last of each state to the source; what was begun with exactly that is settled by looking."""
+    captured = {state.name: run.view.step(StepKind.CAPTURE_TARGET, state.name).evidence for state in states}
+    carries = {state.name: run.view.step(StepKind.CARRY_BACK, state.name) for state in states}
+
+    def is_begun(state: PlannedState) -> bool:
+        intent = carries[state.name].intent or {}
+        return intent.get("sha256") == (captured[state.name] or {}).get("sha256")
+
+    do_for_states([state for state in states if not is_begun(state)], CarryBack, run, again=True)
+    do_for_states([state for state in states if is_begun(state)], CarryBack, run)
 
 
 def list_carried(plan: Plan, run: Run) -> tuple[Carried, ...]:

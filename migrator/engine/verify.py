@@ -8,6 +8,7 @@ from migrator.engine.guard import digest_of_head, read_source_lock
 from migrator.engine.parallel import WORKERS, run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.ports import WorkTree
+from migrator.engine.steps.carry_back import list_left_at_source
 from migrator.errors import InvalidStateError
 from migrator.journal.blobs import BlobStore
 from migrator.journal.fold import RunView, StepState
@@ -62,6 +63,8 @@ def _verify_state(state: PlannedState, evidence: Evidence) -> list[Check]:
             checks.append(_returned_document(state, evidence))
         if view.target_left and view.step(StepKind.PUBLISH, state.name).state is StepState.DONE:
             checks.append(_left_document(state, evidence))
+        if view.step(StepKind.LOCK_TARGET, state.name).intent is not None and not view.target_left:
+            checks.append(_target_is_free(state, evidence))
         return checks
     checks = [*_seal(state, evidence), _source_document(state, evidence)]
     if view.step(StepKind.PUBLISH, state.name).state is StepState.DONE:
@@ -156,8 +159,7 @@ def _source_is_unprotected(state: PlannedState, evidence: Evidence) -> Check:
 
 def _source_document(state: PlannedState, evidence: Evidence) -> Check:
     found = digest_of_head(evidence.source.read_state(state.name))
-    carried = evidence.run.step(StepKind.CARRY_BACK, state.name)
-    ok = found == state.sha256 or (carried.intent is not None and found == carried.intent["sha256"])
+    ok = found in list_left_at_source(state, evidence.run)
     text = f"serial {state.serial}, unchanged" if found == state.sha256 else "serial carried back from the target"
     if not ok:
         text = "changed past the seal: both sides have moved"
@@ -195,8 +197,9 @@ def _compare_successor(head: Head, *, lineage: str | None, serial: int | None) -
 
 def _target_is_free(state: PlannedState, evidence: Evidence) -> Check:
     holder = evidence.target.read_lock(state.key, "")
-    intent = evidence.run.step(StepKind.LOCK_TARGET, state.name).intent or {}
-    ours = holder is not None and holder.id == intent.get("lock_id")
+    taken = evidence.run.step(StepKind.LOCK_TARGET, state.name).intent or {}
+    taken_again = evidence.run.step(StepKind.UNLOCK_TARGET, state.name).undo_intent or {}
+    ours = holder is not None and holder.id in (taken.get("lock_id"), taken_again.get("lock_id"))
     found = "free" if holder is None else f"held by {holder.describe()}"
     return Check(name="target-unlocked", subject=state.name, ok=not ours, found=found)
 

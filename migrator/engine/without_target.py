@@ -11,16 +11,15 @@ from migrator.engine.events import Event
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run
-from migrator.engine.steps import CarryBack
 from migrator.engine.steps.finalize import Finalize
 from migrator.engine.steps.protect_source import check_may_unprotect
 from migrator.engine.taking_back import (
     Carried,
+    carry_back,
     check_files,
     check_source_closed,
     check_source_unchanged,
     close_source,
-    do_for_states,
     go_back,
     list_carried,
     restore_files,
@@ -28,7 +27,7 @@ from migrator.engine.taking_back import (
     was_given_back,
     was_open,
 )
-from migrator.errors import BackendError, RefusedError
+from migrator.errors import BackendError, CredentialsRefusedError, RefusedError
 from migrator.journal.fold import RunView, StepState
 from migrator.plan.model import Plan, PlannedState
 
@@ -37,7 +36,7 @@ from migrator.plan.model import Plan, PlannedState
 class Loss:
     """What a state may lose: the source gets ``serial``, and the target was open from ``since`` (RFC 3339 UTC) on.
 
-    ``since`` None: nobody could ever write there. ``serial`` None: nothing was ever written before.
+    ``since`` None: nobody could write there after what is at hand. ``serial`` None: nothing was ever written before.
     """
 
     name: str
@@ -47,7 +46,7 @@ class Loss:
     def describe(self) -> str:
         """Return one line for people."""
         if self.since is None:
-            return f"{self.name}: nothing is missing, the target was never open"
+            return f"{self.name}: nothing is missing, nobody could write there after what this run holds"
         if self.serial is None:
             return f"{self.name}: open at the target since {self.since}; whatever was first written there is missing"
         return (
@@ -75,12 +74,19 @@ def _find_loss(state: PlannedState, view: RunView) -> Loss:
 def check_target_is_dead(plan: Plan, run: Run) -> None:
     """Check that the target does not answer: while it does, the way back with it loses nothing.
 
-    Raises: RefusedError.
+    Raises: RefusedError; CredentialsRefusedError, for a store that refuses somebody lives.
     """
     if not plan.states:
         return
     try:
         run.ports.target.read_lock(plan.states[0].key, "")
+    except CredentialsRefusedError as error:
+        raise CredentialsRefusedError(
+            f"the target answers, and refuses: {error.message}",
+            where=error.where,
+            now="nothing was touched",
+            hint=error.hint,
+        ) from None
     except BackendError:
         return
     raise RefusedError(
@@ -124,8 +130,7 @@ def _take_back(plan: Plan, run: Run) -> None:
     run.tell(Event(name="stage", step="carry"))
     undo_for_states(plan.states, (StepKind.PROTECT_SOURCE,), run)
     run_for_states(_list_sealed(plan, run), lambda state: close_source(state, run), workers=run.workers)
-    captured = [state for state in plan.states if _has_newer_blob(state, run)]
-    do_for_states(captured, CarryBack, run)
+    carry_back([state for state in plan.states if _has_newer_blob(state, run)], run)
     run.tell(Event(name="stage", step="files"))
     restore_files(plan, run)
     run.tell(Event(name="stage", step="release"))

@@ -154,8 +154,10 @@ class Log:
                 self._synced = covered
 
     def close(self) -> None:
-        """Close the file. Everything appended is durable already."""
-        os.close(self._descriptor)
+        """Close the file. Everything appended is durable already, and nothing is appended after it."""
+        with self._write_lock, self._sync_lock:
+            self._broken = "it is closed"
+            os.close(self._descriptor)
 
     def _check_intact(self) -> None:
         if self._broken is not None:

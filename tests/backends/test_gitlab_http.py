@@ -259,6 +259,7 @@ class TestLocking:
             )
             proxy.inject(Fault(Effect.ANSWER, method="POST", path="/api/graphql", status=200, body=body))
             gitlab.source.release_lock("attic-dev", "theirs")
+            proxy.inject(Fault(Effect.ANSWER, method="DELETE", path="/lock$", status=500))
             assert build_source(proxy.url).read_lock("attic-dev", "lock-1") is None
         assert lock_holder(gitlab) is None
 

@@ -32,10 +32,10 @@ def build_phantom(directory: Path, server: S3Server) -> CrashLab:
     return lab
 
 
-def build_locked(directory: Path, server: S3Server) -> CrashLab:
-    """Somebody holds the target's lock, which only the second lock of a run finds out."""
+def build_occupied(directory: Path, server: S3Server) -> CrashLab:
+    """Somebody has put an object at the state's key since the plan, which only its publication finds out."""
     lab = build(directory, server)
-    lab.lock_as_rival()
+    lab.put(lab.key(), b"theirs")
     return lab
 
 
@@ -229,7 +229,7 @@ DIRECTIONS = {
         Direction(
             name="refused migrate",
             command=always(*MIGRATE),
-            build=build_locked,
+            build=build_occupied,
             prepare=nothing,
             turn=turn_back,
             again=give_up,

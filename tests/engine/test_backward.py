@@ -15,7 +15,7 @@ from migrator.errors import (
     StoppedError,
 )
 from migrator.standin import Fault
-from tests.support.world import BUCKET, SECRET, document
+from tests.support.world import BUCKET, PROJECT, SECRET, document
 
 NEWER = document(9, outputs={"added": {"value": 1}})
 
@@ -256,6 +256,42 @@ def test_bytes_written_past_our_lock_during_rollback_are_never_deleted(world):
     assert world.truth().locked["attic-dev"]
 
 
+@pytest.mark.parametrize("until", [Phase.CHECKED, Phase.CUT_OVER, Phase.MIGRATED])
+def test_the_last_copy_is_never_removed(world, until):
+    """GitLab lost the file of its newest version and serves nothing: the target's object is all there is."""
+    world.migrate(until)
+    world.standin.arm(Fault(mode="c", state="attic-dev", times=None))
+    with pytest.raises((RefusedError, StoppedError), match="the source (serves a document|does not serve)") as refused:
+        world.rollback()
+    assert "both sides moved" in refused.value.hint
+    assert world.truth().objects["attic-dev"] == document(7)
+
+
+def test_what_was_carried_home_must_still_be_there_when_the_target_is_cleared(world):
+    world.migrate()
+    world.put("attic-dev", document(8))
+
+    def stop_when_carried(run):
+        run.listen = lambda event: run.interrupt.set() if (event.name, event.step) == ("step", "carry_back") else None
+
+    with pytest.raises(StoppedError):
+        world.rollback(prepare=stop_when_carried)
+    world.standin.store.remove_version(PROJECT, "attic-dev", 8)  # restored from a backup, or removed by somebody
+    with pytest.raises((RefusedError, StoppedError), match="did not leave there"):
+        world.rollback()
+    assert world.truth().objects["attic-dev"] == document(8)
+
+
+def test_verify_finds_a_lock_of_ours_that_came_late(world):
+    """A request of a process that was killed may arrive after all is over."""
+    world.migrate(Phase.CHECKED)
+    lock_id = world.directory().read_view().step("lock_target", "attic-dev").intent["lock_id"]
+    world.rollback()
+    assert world.failed_checks() == {}
+    world.put_lock("attic-dev", lock_id)
+    assert "held by" in world.failed_checks()["target-unlocked", "attic-dev"]
+
+
 # Finalize
 
 
@@ -429,6 +465,7 @@ def test_one_reading_alone_is_never_carried_back(world, monkeypatch):
 
 def test_a_journal_that_lost_its_end_is_no_run_that_did_nothing(world):
     """Cut in the middle of its second record, it says that nothing ever began; the files say otherwise."""
+    world.plan = replace(world.plan, target=replace(world.plan.target, run_prefix=""))  # no mirror that heals it
     world.migrate()
     before = world.truth()
     path = world.directory().path / "journal.jsonl"

@@ -170,7 +170,7 @@ def test_a_store_that_cannot_be_written_stops_the_way_forward_and_not_the_way_ba
     world.rollback(prepare=prepare)
     assert world.status().phase == "rolled-back"
     assert any("the mirror is behind" in note for note in notes)
-    assert "go on at this machine only" in notes[-1]
+    assert "it keeps other machines out" in notes[-1]
 
 
 def test_a_first_stage_that_cannot_be_mirrored_touches_nothing(world, monkeypatch):

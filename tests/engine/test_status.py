@@ -90,6 +90,7 @@ def test_backward_after_the_target_moved_on():
     assert status(*entries).states[0].target_lock == "in doubt"
     entries += [(RecordKind.UNDONE, StepKind.UNLOCK_TARGET, {})]
     assert (status(*entries).states[0].target_lock, status(*entries).states[0].authority) == ("held", "target")
+    entries += [(RecordKind.INTENT, StepKind.CAPTURE_TARGET, {}), (RecordKind.DONE, StepKind.CAPTURE_TARGET, {})]
     entries += [(RecordKind.INTENT, StepKind.CARRY_BACK, {}), (RecordKind.DONE, StepKind.CARRY_BACK, {})]
     assert (status(*entries).states[0].authority, status(*entries).states[0].carried_serial) == ("source", 9)
 

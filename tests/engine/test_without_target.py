@@ -7,7 +7,13 @@ import pytest
 from migrator.engine.phases import Phase
 from migrator.engine.taking_back import Carried
 from migrator.engine.without_target import list_losses, rollback_without_target
-from migrator.errors import BackendUnreachableError, RefusedError, StoppedError
+from migrator.errors import (
+    BackendUnreachableError,
+    CredentialsRefusedError,
+    ForeignLockError,
+    RefusedError,
+    StoppedError,
+)
 from tests.support.world import document
 
 
@@ -125,6 +131,80 @@ def test_a_target_that_answers_is_not_given_up(world):
     with pytest.raises(RefusedError, match="the target answers"):
         back_without_target(world, prepare=lambda run: None)
     assert world.status().phase == "migrated"
+
+
+def test_a_target_that_refuses_the_credentials_is_alive(world):
+    """Taken for dead, it would stay open beside a source that is open again."""
+    world.migrate()
+    world.put("attic-dev", document(9))
+
+    class Refusing(DeadTarget):
+        def read_lock(self, *_):
+            raise CredentialsRefusedError("the signature does not match", where="GET", hint="check the secret key")
+
+    def refuse(run):
+        run.ports, run.mirror = replace(run.ports, target=Refusing()), None
+
+    with pytest.raises(CredentialsRefusedError, match="the target answers") as refused:
+        back_without_target(world, prepare=refuse)
+    assert refused.value.hint == "check the secret key"
+    assert (world.status().phase, set(world.truth().locked.values())) == ("migrated", {True})
+
+
+def stop_at(step):
+    """Interrupt a rollback when a step of this kind is done."""
+
+    def prepare(run):
+        run.listen = lambda event: run.interrupt.set() if (event.name, event.step) == ("step", step) else None
+
+    return prepare
+
+
+def test_what_was_captured_last_is_what_comes_home(world):
+    """A first attempt carried 8 home; somebody forced the target open and wrote 9, which a second attempt captured."""
+    world.migrate()
+    for serial, step in ((8, "carry_back"), (9, "capture_target")):
+        world.put("attic-dev", document(serial))
+        with pytest.raises(StoppedError):
+            world.rollback(prepare=stop_at(step))
+    assert next(state.authority for state in world.status().states if state.name == "attic-dev") == "target"
+    assert losses(world)["attic-dev"].serial == 9
+    back_without_target(world)
+    assert world.source.read_state("attic-dev").data == document(9)
+
+
+@pytest.mark.parametrize("rebuilt", [False, True])
+def test_what_a_later_run_holds_is_not_the_earlier_ones_to_remove(world, rebuilt):
+    """Its bytes may be the very same: what tells them apart is who holds the source."""
+    world.migrate()
+    back_without_target(world)
+    if rebuilt:
+        for name in ("attic-dev", "attic-prod"):
+            world.delete(name)
+    first, world.runs = world.directory(), 1
+    world.plan = replace(world.plan, states=tuple(replace(one, adopted=not rebuilt) for one in world.plan.states))
+    world.home.create_run("run-2", b"")
+    world.migrate()
+    there = world.truth()
+    assert there.objects == {"attic-dev": document(7), "attic-prod": document(3, lineage="l-2")}
+    world.plan = replace(world.plan, states=tuple(replace(one, adopted=False) for one in world.plan.states))
+    (world.home.path / "runs" / "run-2").rename(world.root / "elsewhere")
+    assert world.directory().run_id == first.run_id
+    with pytest.raises(ForeignLockError, match="now it is locked by") as refused:
+        world.rollback()
+    assert "roll the later run back first" in refused.value.hint
+    (world.root / "elsewhere").rename(world.home.path / "runs" / "run-2")
+    assert world.truth() == there
+
+
+def test_a_store_that_was_rebuilt_empty_has_nothing_to_close(world):
+    before = world.truth()
+    world.migrate()
+    back_without_target(world)
+    for name in ("attic-dev", "attic-prod"):
+        world.delete(name)
+    world.rollback()
+    assert (world.status().target_left, world.truth()) == (False, before)
 
 
 def test_a_target_that_does_not_answer_names_the_way_without_it(world):

@@ -3,7 +3,9 @@
 The proxy sends the signal when the request arrives, and lets the request through: the command is in the middle of that step.
 """
 
+import contextlib
 import signal
+import subprocess
 from dataclasses import dataclass
 
 import pytest
@@ -72,6 +74,44 @@ def test_a_signal_in_the_middle_of_a_request_ends_after_the_step(tmp_path, moto,
             assert lab.run("verify").code == 0
             if moment.command == "migrate":
                 assert lab.run("rollback", "--yes").code == 0
+            assert lab.world() == before
+    finally:
+        lab.close()
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_the_process_as_a_kill_does(tmp_path, moto):
+    """What is under way in a thread may still take effect: nothing is given back, and nothing is said to be free."""
+    lab = Lab(tmp_path, moto)
+    children = []
+
+    def interrupt_until_it_is_gone() -> None:
+        for _ in range(SECONDS * 10):
+            children[0].send_signal(signal.SIGINT)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                children[0].wait(0.1)
+                return
+
+    try:
+        with FaultProxy(moto.endpoint) as store:
+            lab.write_settings((moto.endpoint, store.url))
+            lab.plan()
+            before = lab.world()
+            store.inject(Fault(Effect.PASS, method="PUT", path=".tflock$", act=interrupt_until_it_is_gone))
+            children.append(lab.spawn("migrate", "--yes"))
+            _, err = children[0].communicate(timeout=SECONDS)
+            assert children[0].returncode == 130
+            assert err.endswith(
+                "error: interrupted again: this command ended at once\n"
+                "  now:   the journal is intact; what was under way may still take effect, and this run keeps its locks\n"
+                "  next:  migrator status\n"
+            )
+            status = lab.run("status", "--json").document
+            assert status["next_command"].startswith("migrator migrate")
+            assert "in doubt" in {state["target_lock"] for state in status["states"]}
+            assert lab.run("migrate", "--yes").code == 0
+            assert lab.run("verify").code == 0
+            assert lab.run("rollback", "--yes").code == 0
             assert lab.world() == before
     finally:
         lab.close()

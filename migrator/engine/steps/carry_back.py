@@ -114,5 +114,14 @@ class CarryBack:
         return {}
 
 
+def list_left_at_source(state: PlannedState, run: RunView) -> set[str | None]:
+    """Return the digests that the source may serve as long as nobody but this run wrote there; None: no document."""
+    carry = run.step(StepKind.CARRY_BACK, state.name)
+    if carry.evidence is not None:
+        return {str(carry.evidence["sha256"])}
+    begun = carry.intent or {}
+    return {state.sha256, begun.get("sha256", state.sha256), *begun.get("earlier", ())}
+
+
 def _evidence(intent: Body) -> Body:
     return {"sha256": intent["sha256"], "serial": intent["serial"]}

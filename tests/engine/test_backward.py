@@ -261,7 +261,7 @@ def test_the_last_copy_is_never_removed(world, until):
     """GitLab lost the file of its newest version and serves nothing: the target's object is all there is."""
     world.migrate(until)
     world.standin.arm(Fault(mode="c", state="attic-dev", times=None))
-    with pytest.raises((RefusedError, StoppedError), match="the source (serves a document|does not serve)") as refused:
+    with pytest.raises((RefusedError, StoppedError), match=r"the source (serves a document|does not serve)") as refused:
         world.rollback()
     assert "both sides moved" in refused.value.hint
     assert world.truth().objects["attic-dev"] == document(7)

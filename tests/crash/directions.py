@@ -32,10 +32,11 @@ def build_phantom(directory: Path, server: S3Server) -> CrashLab:
     return lab
 
 
-def build_occupied(directory: Path, server: S3Server) -> CrashLab:
-    """Somebody has put an object at the state's key since the plan, which only its publication finds out."""
+def build_rewritten(directory: Path, server: S3Server) -> CrashLab:
+    """Somebody has put another document under the serial that the plan saw, which only a reading under both locks finds out."""
     lab = build(directory, server)
-    lab.put(lab.key(), b"theirs")
+    lab.gitlab.store.remove_version(PROJECT, "alpha-dev", 7)
+    lab.gitlab.store.write_version(PROJECT, "alpha-dev", serial=7, content=document(7, outputs={"other": {"value": 1}}))
     return lab
 
 
@@ -114,7 +115,7 @@ def turn_forward(scene: Scene) -> str:
 def give_up(scene: Scene) -> str:
     """``migrate`` is refused again; where it was giving its locks back, it says so, and ``rollback`` ends that."""
     giving_back = scene.lab.phase() == "rolling-back"
-    scene.run(*MIGRATE, code=4)
+    scene.run(*MIGRATE, code=4 if giving_back else 3)
     if giving_back:
         scene.run(*ROLLBACK)
     scene.check_end("again", scene.end, phase="rolled-back" if giving_back else "refused")
@@ -229,12 +230,12 @@ DIRECTIONS = {
         Direction(
             name="refused migrate",
             command=always(*MIGRATE),
-            build=build_occupied,
+            build=build_rewritten,
             prepare=nothing,
             turn=turn_back,
             again=give_up,
             moments=LESS,
-            code=4,
+            code=3,
         ),
     )
 }

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from migrator.backends.lock_info import LockInfo
+from migrator.state.snapshot import digest_of
 
 
 class Presence(StrEnum):
@@ -37,6 +38,11 @@ class Head:
     presence: Presence
     data: bytes = b""
     token: WriteToken | None = None
+
+    @property
+    def sha256(self) -> str | None:
+        """The digest of the document (lower-case hex), None where there is none."""
+        return digest_of(self.data) if self.presence is Presence.PRESENT else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

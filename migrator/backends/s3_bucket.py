@@ -1,10 +1,9 @@
-"""One bucket, one request per method. Knows S3, knows nothing of states and locks.
+"""One bucket. A method is one request, but for listings, which take one per page. Knows S3, nothing of states and locks.
 
 Invariants: botocore never repeats a request (``total_max_attempts=1``): a conditional write that was repeated after a
 lost reply is refused by its own first attempt. Reads are repeated here, a bounded number of times. Absence is believed
 only on S3's own ``NoSuchKey``, presence only with an ETag, a listing only with its end, so that no proxy's page can pass
-for any of them. Safe for any
-number of threads: one client, one pool of connections.
+for any of them. Safe for any number of threads: one client, one pool of connections.
 """
 
 import base64

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from migrator.backends.base import Head, ListedState, Presence, StateSource
+from migrator.backends.base import ListedState, StateSource
 from migrator.backends.lock_info import LockInfo
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import StepKind
@@ -12,7 +12,6 @@ from migrator.errors import ForeignLockError, RefusedError, StalePlanError
 from migrator.journal.fold import RunView, StepState
 from migrator.journal.record import Body
 from migrator.plan.model import Plan, PlannedState
-from migrator.state.snapshot import digest_of
 
 
 def check_before_first_effect(plan: Plan, run: Run) -> None:
@@ -104,8 +103,8 @@ def _check_state(state: PlannedState, run: Run) -> None:
     if not ours:
         raise _lost(state, "source", holder.describe() if holder else "nobody")
     sides = (
-        ("source", digest_of_head(run.ports.source.read_state(state.name))),
-        ("target", digest_of_head(run.ports.target.read_state(state.key))),
+        ("source", run.ports.source.read_state(state.name).sha256),
+        ("target", run.ports.target.read_state(state.key).sha256),
     )
     for side, found in sides:
         if found != state.sha256:
@@ -114,11 +113,6 @@ def _check_state(state: PlannedState, run: Run) -> None:
                 where=state.name,
                 hint="migrator rollback, then make a new plan",
             )
-
-
-def digest_of_head(head: Head) -> str | None:
-    """Return the sha256 of what a backend serves, None for no document."""
-    return digest_of(head.data) if head.presence is Presence.PRESENT else None
 
 
 def read_source_lock(source: StateSource, name: str, run: RunView) -> tuple[LockInfo | None, bool]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from migrator.backends.base import Head, Presence
-from migrator.engine.guard import digest_of_head, read_source_lock
+from migrator.engine.guard import read_source_lock
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run
@@ -202,7 +202,7 @@ def check_source_unchanged(state: PlannedState, run: Run) -> None:
 
     Raises: RefusedError.
     """
-    if digest_of_head(run.ports.source.read_state(state.name)) not in list_left_at_source(state, run.view):
+    if run.ports.source.read_state(state.name).sha256 not in list_left_at_source(state, run.view):
         raise RefusedError(
             "the source serves a document that this run did not leave there: somebody wrote past the seal",
             where=state.name,
@@ -223,7 +223,7 @@ def check_may_remove(state: PlannedState, run: Run) -> None:
     if not closed:
         check_source_closed(state, run)
     head = run.ports.source.read_state(state.name)
-    if digest_of_head(head) in list_left_at_source(state, run.view) - {None}:
+    if head.sha256 in list_left_at_source(state, run.view) - {None}:
         return
     if closed and head.presence is Presence.PRESENT:
         return  # nobody was ever sent to the target: what the source serves is what there is

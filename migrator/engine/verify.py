@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from migrator.backends.base import Head, Presence, StateSource, StateTarget
 from migrator.backends.lock_info import LockInfo
-from migrator.engine.guard import digest_of_head, read_source_lock
+from migrator.engine.guard import read_source_lock
 from migrator.engine.parallel import WORKERS, run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.ports import WorkTree
@@ -90,7 +90,7 @@ def _returned_document(state: PlannedState, evidence: Evidence) -> Check:
     carried = evidence.run.step(StepKind.CARRY_BACK, state.name).evidence
     digest, serial = (carried["sha256"], carried["serial"]) if carried else (state.sha256, state.serial)
     head = evidence.source.read_state(state.name)
-    if digest_of_head(head) == digest:
+    if head.sha256 == digest:
         found = f"serial {serial}, as this run left it" if digest else "never written, as before"
         return Check(name="source-document", subject=state.name, ok=True, found=found)
     lineage = evidence.run.step(StepKind.CAPTURE_TARGET, state.name).evidence or {"lineage": state.lineage}
@@ -158,7 +158,7 @@ def _source_is_unprotected(state: PlannedState, evidence: Evidence) -> Check:
 
 
 def _source_document(state: PlannedState, evidence: Evidence) -> Check:
-    found = digest_of_head(evidence.source.read_state(state.name))
+    found = evidence.source.read_state(state.name).sha256
     ok = found in list_left_at_source(state, evidence.run)
     text = f"serial {state.serial}, unchanged" if found == state.sha256 else "serial carried back from the target"
     if not ok:
@@ -175,7 +175,7 @@ def _target_document(state: PlannedState, evidence: Evidence) -> Check:
 def _compare_target(state: PlannedState, head: Head) -> tuple[bool, str]:
     if head.presence is not Presence.PRESENT and state.sha256 is None:
         return True, "nothing there yet"
-    if digest_of_head(head) == state.sha256:
+    if head.sha256 == state.sha256:
         return True, f"serial {state.serial}, byte-identical"
     return _compare_successor(head, lineage=state.lineage if state.sha256 else None, serial=state.serial)
 

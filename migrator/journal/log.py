@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from migrator.errors import JournalError, JournalWriteError
-from migrator.journal.durable import PRIVATE_FILE, sync_directory
+from migrator.journal.durable import PRIVATE_FILE, sync_directory, write_all
 from migrator.journal.record import GENESIS, Body, Fact, Record, RecordKind, decode_record, encode_record
 
 
@@ -137,7 +137,7 @@ class Log:
                 line, previous = encode_record(record, previous)
                 lines.append(line)
                 records.append(record)
-            self._guarded(lambda: _write_all(self._descriptor, b"".join(lines)))
+            self._guarded(lambda: write_all(self._descriptor, b"".join(lines)))
             self._previous = previous
             self._records += records
             self._written += len(records)
@@ -185,9 +185,3 @@ def _open(path: Path, length: int) -> int:
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]

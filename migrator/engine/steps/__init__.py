@@ -1,4 +1,4 @@
-"""One file per step. ``build_steps`` says which steps a plan consists of."""
+"""One file per step. ``build_chains`` says which steps a stage of a plan consists of."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -6,7 +6,6 @@ replies prove nothing: several stores echo them unverified (reference: s3-target
 
 from dataclasses import dataclass
 
-from migrator.backends.base import Head, Presence
 from migrator.engine.phases import StepKind
 from migrator.engine.ports import Ports
 from migrator.engine.step import NotDone, Probe
@@ -14,7 +13,6 @@ from migrator.errors import CheckFailedError
 from migrator.journal.fold import RunView
 from migrator.journal.record import Body
 from migrator.plan.model import PlannedState
-from migrator.state.snapshot import digest_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +39,8 @@ class CheckTarget:
         """Compare both sides with the capture; equal digests mean equal lineage and serial."""
         expected = intent["sha256"]
         sides = (
-            ("target", _digest(ports.target.read_state(self.state.key))),
-            ("source", _digest(ports.source.read_state(self.state.name))),
+            ("target", ports.target.read_state(self.state.key).sha256),
+            ("source", ports.source.read_state(self.state.name).sha256),
         )
         for side, found in sides:
             if found != expected:
@@ -61,10 +59,6 @@ class CheckTarget:
     def undo(self, ports: Ports, intent: Body, undo_intent: Body) -> Body:
         """A check leaves nothing behind."""
         return {}
-
-
-def _digest(head: Head) -> str | None:
-    return digest_of(head.data) if head.presence is Presence.PRESENT else None
 
 
 def _short(digest: str | None) -> str:

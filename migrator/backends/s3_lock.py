@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from migrator.backends.base import Head, Presence, Released
 from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
-from migrator.backends.retry import retry_write
-from migrator.backends.s3_bucket import Bucket
+from migrator.backends.retry import TransientError, retry_call, retry_write
+from migrator.backends.s3_bucket import Bucket, Outcome
 from migrator.backends.s3_settle import settle_create, settle_delete
 from migrator.errors import ForeignLockError, UnsafeTargetError
 
@@ -66,8 +66,14 @@ class S3Lock:
         head = self._bucket.read(key)
         if head.presence is Presence.ABSENT or _build_holder(head).id != lock_id:
             return
-        again = retry_write(lambda: settle_create(self._bucket, key, head.data), policy=self._bucket.retry)
-        if again.confirmed:
+        retry_call(lambda: self._check_refused(key, head.data), policy=self._bucket.retry)
+
+    def _check_refused(self, key: str, data: bytes) -> None:
+        """See the store refuse to create what stands there; whatever it does instead, it is the same bytes."""
+        attempt = self._bucket.create(key, data)
+        if attempt.outcome is Outcome.IN_DOUBT and attempt.error is not None:
+            raise TransientError(attempt.error)
+        if attempt.outcome is not Outcome.REFUSED:
             raise UnsafeTargetError(
                 "the store created a lock where one stood, although it was asked not to: no lock in it protects anything",
                 where=self._bucket.where("PUT", key),

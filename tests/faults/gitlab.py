@@ -66,7 +66,7 @@ MODES = (
         strike=AtGitLab(mode="c"),
         once={
             "migrate": {"captured/*": Ends(3, PLAN), "checked/*": 3, "*": Ends(5, "migrator rollback")},
-            "rollback": {"look/*": Ends(4, AGAIN), "lock/GET state 2": 5, "carry/GET state [24]": 5, "*": 0},
+            "rollback": {"look/*": Ends(4, AGAIN), "lock/GET state 2": 5, "carry/GET state [245]": 5, "*": 0},
         },
         lasting={
             "migrate": {"captured/*": Ends(3, PLAN), "checked/*": 3, "*": Ends(5, "migrator rollback")},

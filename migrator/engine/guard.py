@@ -50,12 +50,16 @@ def _check_first_target_lock(state: PlannedState, run: Run) -> None:
         )
 
 
-def check_target_keeps_out(state: PlannedState, run: Run) -> None:
-    """Check, at the lock of this run that stands there, that the target refuses whoever comes second: since the plan's probe
-    something may have come between that drops conditions.
+def check_target_keeps_out(plan: Plan, run: Run) -> None:
+    """Check, at the lock of this run on the first state, that the target refuses whoever comes second: since the plan's probe
+    something may have come between that drops conditions. A target that the probe found unsafe, and the operator took
+    upon himself, is not asked again.
 
     Raises: UnsafeTargetError, BackendError.
     """
+    if plan.probe.verdict != "safe":
+        return
+    state = plan.states[0]
     run.ports.target.check_lock(state.key, held_target_lock(run.view, state.name))
 
 

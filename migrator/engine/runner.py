@@ -116,7 +116,7 @@ def _run_chains(plan: Plan, run: Run, chains: list[list[Step]], *, workers: int)
         # And what the target's first lock shows holds for the rest.
         for step in chains[0][:2]:
             run.do(step)
-        check_target_keeps_out(plan.states[0], run)
+        check_target_keeps_out(plan, run)
 
     def work(state: PlannedState) -> None:
         for step in by_unit.get(state.name, ()):

@@ -13,6 +13,7 @@ from migrator.engine.taking_back import Carried
 from migrator.engine.verify import Check
 from migrator.report.output import Output
 from migrator.report.tables import build_count, build_heading, build_table
+from migrator.report.visible import make_line
 
 _STAGES = {
     "captured": "lock both sides and capture",
@@ -77,16 +78,16 @@ def build_status_report(status: RunStatus) -> list[RenderableType]:
             "keep its clients away until migrator rollback has closed it"
         )
     if status.mirror:
-        parts.append(f"\nmirrored to {escape(status.mirror)}")
+        parts.append(f"\nmirrored to {escape(make_line(status.mirror))}")
     if status.overrides:
         parts.append(f"\n[yellow]acknowledged:[/yellow] {escape(', '.join(status.overrides))}")
     if status.in_doubt:
         parts.append(build_heading("In doubt; the next command settles them by looking", len(status.in_doubt)))
-        parts += [f"  {escape(one)}" for one in status.in_doubt[:_MOST_DOUBTS]]
+        parts += [f"  {escape(make_line(one))}" for one in status.in_doubt[:_MOST_DOUBTS]]
         if more := len(status.in_doubt) - _MOST_DOUBTS:
             parts += [f"  and {more} more (--json names all)"] if more > 0 else []
     if status.stopped:
-        parts.append(f"\nstopped: {escape(status.stopped)}")
+        parts.append(f"\nstopped: {escape(make_line(status.stopped))}")
     return [*parts, f"\nnext: {escape(status.next_command)}"]
 
 
@@ -94,7 +95,7 @@ def _describe_seals(states: Sequence[StateStatus]) -> list[str]:
     """Return one line for each kind of seal: what it is, why it is no more, of how many states."""
     kinds = Counter((state.seal, state.seal_reason) for state in states)
     return [
-        escape(f"seal of {build_count(number, 'state')}: {seal}" + (f" ({reason})" if reason else ""))
+        escape(make_line(f"seal of {build_count(number, 'state')}: {seal}" + (f" ({reason})" if reason else "")))
         for (seal, reason), number in kinds.items()
     ]
 

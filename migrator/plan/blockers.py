@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from migrator.inventory.groups import CutOverGroup
+from migrator.plan.bind import BoundState
 from migrator.plan.bounds import is_plainly_spelt
 from migrator.plan.facts import Facts
 from migrator.plan.model import Finding, ObservedKey, PlannedFile, PlannedState, ProbeResult
@@ -30,8 +31,8 @@ def check_acknowledgements(settings: Settings) -> list[Finding]:
     ]
 
 
-def check_created(facts: Facts, created: Iterable[PlannedFile]) -> list[Finding]:
-    """Return what stands in the way of the files that style ``partial`` creates."""
+def check_created(facts: Facts, states: Iterable[BoundState], created: Iterable[PlannedFile]) -> list[Finding]:
+    """Return what stands in the way of the files that style ``partial`` creates for ``states``."""
     occupied = [
         Finding(
             code="occupied-file",
@@ -49,7 +50,7 @@ def check_created(facts: Facts, created: Iterable[PlannedFile]) -> list[Finding]
             message="style partial names a file after each state, and this name holds a slash or is too long",
             hint="use style inline",
         )
-        for state in facts.bound.states
+        for state in states
         if "/" in state.observed.name or len(state.observed.name.encode()) > LONGEST_STEM
     ]
     return occupied + nameless

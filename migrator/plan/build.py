@@ -1,6 +1,6 @@
 """PURE: settings + inventory + what was observed -> plan. The only place that decides what a migration does."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from migrator.inventory.groups import build_cut_over_groups
 from migrator.inventory.model import Reference
@@ -18,6 +18,7 @@ from migrator.plan.facts import Facts, build_coordinates, build_key
 from migrator.plan.files import Rewriting, build_backend_files, build_rewriting
 from migrator.plan.model import (
     Finding,
+    ObservedState,
     Override,
     Plan,
     PlannedSource,
@@ -130,14 +131,29 @@ def _build_rewriting(facts: Facts, chosen: Sequence[Reference]) -> Rewriting:
     rewriting = build_rewriting(chosen, facts.texts, coordinates)
     if coordinates.style != "partial":
         return rewriting
-    created = build_backend_files(
-        facts.bound.states, lambda state: build_key(facts.settings, facts.project, state), coordinates
-    )
+    states = (*facts.bound.states, *_find_unwritten(facts))
+    created = build_backend_files(states, lambda state: build_key(facts.settings, facts.project, state), coordinates)
     return Rewriting(
         files=created + rewriting.files,
         reports=rewriting.reports,
-        blockers=(*rewriting.blockers, *check_created(facts, created)),
+        blockers=(*rewriting.blockers, *check_created(facts, states, created)),
     )
+
+
+def _find_unwritten(facts: Facts) -> Iterator[BoundState]:
+    """Yield the states that files lead to and nobody wrote yet: their first init asks for a backend file as well."""
+    known = {one.observed.name for one in facts.bound.states} | {one.name for one in facts.bound.left_alone}
+    for stack in facts.inventory.stacks:
+        for state in stack.states:
+            if (
+                state.environment is None
+                or state.name in known
+                or (facts.selected and stack.name not in facts.selected)
+            ):
+                continue
+            known.add(state.name)
+            observed = ObservedState(name=state.name, listed_serial=None, locked_by=None, deleted=False)
+            yield BoundState(observed=observed, stack=stack, environment=state.environment)
 
 
 def _is_selected(facts: Facts, reference: Reference) -> bool:

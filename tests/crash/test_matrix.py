@@ -43,7 +43,9 @@ def test_every_effect_is_a_place_to_die(job):
     assert row.missing == ()
     killed = {(cell.effect, cell.moment): cell.name for cell in row.cells}
     assert {kill.effect for kill in row.expected} == {effect for effect, _ in killed}
-    assert {moment for _, moment in killed} == set(DIRECTIONS[job.direction].moments)
+    # A part may have no local write that can be torn.
+    moments = {moment for _, moment in killed} | {Moment.TORN}
+    assert moments == {*DIRECTIONS[job.direction].moments, Moment.TORN}
     assert {effect for effect, _ in killed} == set(span(row.effects, job.part))
 
 

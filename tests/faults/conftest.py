@@ -8,7 +8,7 @@ from tests.faults.matrix import Benches
 from tests.support.s3_servers import S3Server, start_moto
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def benches() -> Iterator[Benches]:
     """moto's buckets are the process's own: what is left of one would be found by the tests that come after these."""
     made = Benches()

@@ -45,7 +45,8 @@ FAULTS_OF_STORES = (
         title="a write is committed, and the connection closes: the next attempt meets 412, against our own write",
         strike=wire(Effect.COMMIT_THEN_DROP, method="PUT|DELETE"),
         once=COMPLETES,
-        lasting=COMPLETES,
+        # Looking settles every write; that whoever comes second is refused can only be answered.
+        lasting={**COMPLETES, "migrate": {"captured/PUT tflock*": 5, "*": 0}},
     ),
     Fault(
         name="no-answer",

@@ -20,14 +20,14 @@ def verify(
     Example: migrator verify
     """
     invocation: Invocation = context.obj
-    working = open_existing(invocation, run)
-    checks = working.verify(working.directory.read_view(), working.read_secrets())
+    working = open_existing(invocation, run, later=True)
+    checks = working.verify(working.read_newest_view(), working.read_secrets())
     invocation.output.show(*build_checks_report(checks, everything=invocation.output.verbosity > 0))
     failed = [check for check in checks if not check.ok]
     invocation.output.document(
         {
             "format": "migrator.verify/1",
-            "run": working.directory.run_id,
+            "run": working.run.run_id,
             "ok": not failed,
             "proof": working.plan.proof,
             "checks": msgspec.to_builtins(checks),

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from migrator.backends.base import Head, Presence
 from migrator.engine.events import Event
+from migrator.engine.left_files import check_files
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run
@@ -24,7 +25,6 @@ from migrator.engine.steps.unlock_target import held_target_lock
 from migrator.engine.taking_back import (
     Carried,
     carry_back,
-    check_files,
     check_may_remove,
     check_source_closed,
     check_source_unchanged,

@@ -179,8 +179,12 @@ def test_bad_input_is_told_and_touches_nothing(lab, row):
 
 @pytest.mark.parametrize("command", ["verify", "status", "rollback", "finalize"])
 def test_a_run_that_does_not_exist(lab, command):
-    check_told(lab.run(command), code=2, what="there is no run yet", where=".migrator/runs", then="migrator migrate")
-    check_told(lab.run(command, "2020"), code=2, what="no single run is called 2020", then="name one of: none")
+    check_told(
+        lab.run(command), code=2, what="there is no run yet", where=".migrator/runs; s3://", then="migrator plan"
+    )
+    check_told(
+        lab.run(command, "2020"), code=2, what="no run is called '2020'", then="there is no run yet: migrator plan"
+    )
 
 
 def test_init_never_overwrites(lab):

@@ -20,7 +20,7 @@ from migrator.engine.mirrored_run import (
     read_mirrored_run,
 )
 from migrator.engine.parallel import run_in_parallel
-from migrator.errors import BackendError, ConfigurationError, JournalError, NoRunError, RefusedError
+from migrator.errors import BackendError, ConfigurationError, JournalError, NoRunError, RefusedError, UsageError
 from migrator.inventory.tree import is_shallow, read_repository_identity
 from migrator.journal.home import match_run
 from migrator.journal.run_directory import RunDirectory
@@ -124,9 +124,10 @@ class _Bucket:
         Raises: RefusedError when there are only such as say that they are of this repository and do not fit it.
         """
         later = [run_id for run_id in reversed(list_runs(self._store)) if run_id > after]
+        latest = later[:_MOST_READ]
         passed_over: list[tuple[str, str]] = []
-        for start in range(0, min(len(later), _MOST_READ), _AT_ONCE):
-            for run_id, problem in self._look_at(later[start : start + _AT_ONCE]):
+        for start in range(0, len(latest), _AT_ONCE):
+            for run_id, problem in self._look_at(latest[start : start + _AT_ONCE]):
                 if problem:
                     passed_over.append((run_id, problem))
                     continue
@@ -134,10 +135,11 @@ class _Bucket:
                 if found.journal:
                     self._tell_passed_over(passed_over)
                     return self._tell(found)
-        if len(later) > _MOST_READ:
-            self._output.say(
-                f"of {len(later)} runs in {escape(self.where)} the latest {_MOST_READ} are not of this repository; "
-                "an earlier one must be named"
+        if len(later) > _MOST_READ and not after:
+            raise UsageError(
+                f"none of the latest {_MOST_READ} of {len(later)} runs in the bucket is of this repository",
+                where=self.where,
+                hint="name the run that is meant, by its id or by what its id begins with",
             )
         claims = [one for one in passed_over if not one[1].startswith(_NO_PLAN)]
         if claims and not after:

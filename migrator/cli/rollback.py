@@ -119,6 +119,6 @@ def _roll_back(working: Working, *, take_over: bool, without_target: bool) -> No
             f"{build_count(len(working.plan.states), 'state')}; no lock of this run is held",
             "next: keep the target's clients away from it; as soon as it answers again: migrator rollback, which closes it"
             if without_target
-            else "next: review the restored files with git status, and commit them",
+            else "next: review the restored files with git status",
         )
     show_status(working, working.read_status(), carried=carried)

@@ -166,7 +166,7 @@ def test_a_lost_copy_of_a_file_blocks_before_anything_is_touched(world):
         world,
         RefusedError,
         "missing or damaged",
-        hint=f"find the version of {file.path} with the sha256 {file.pre_sha256} (git log -- {file.path}), "
+        hint=f"put back what was there before the cut-over: find the version of {file.path} with the sha256 {file.pre_sha256} (git log -- {file.path}), "
         "then: migrator rollback",
     )
     (world.root / file.path).write_bytes(b'backend "http" {}\r\n')

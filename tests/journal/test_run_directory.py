@@ -42,7 +42,7 @@ def test_looking_creates_nothing(tmp_path):
     assert home.runs() == []
     with pytest.raises(UsageError) as absent:
         home.find_run(None)
-    assert (absent.value.exit_code, absent.value.hint) == (2, "migrator migrate")
+    assert (absent.value.exit_code, absent.value.hint) == (2, "migrator plan")
     assert list(tmp_path.iterdir()) == []
 
 

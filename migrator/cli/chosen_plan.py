@@ -37,7 +37,7 @@ class ChosenPlan:
 
 
 def choose_plan(invocation: Invocation, path: Path | None) -> ChosenPlan:
-    """Return the plan at ``path``, or the default one; where there is none here, that of a run in the bucket.
+    """Return the plan at ``path``, or the default one; where there is none, that of the latest run, wherever it is.
 
     Raises: ConfigurationError, and whatever ``decode_plan`` raises.
     """
@@ -46,7 +46,7 @@ def choose_plan(invocation: Invocation, path: Path | None) -> ChosenPlan:
     try:
         data, where = file.read_bytes(), str(file)
     except OSError as error:
-        run = None if path else _find_left_elsewhere(invocation)
+        run = None if path else _find_begun(invocation)
         if run is None:
             raise ConfigurationError(
                 f"the plan cannot be read: {error.strerror}", where=str(file), hint="migrator plan"
@@ -56,13 +56,14 @@ def choose_plan(invocation: Invocation, path: Path | None) -> ChosenPlan:
     return ChosenPlan(data=data, plan=plan, digest=digest_of_plan(plan), where=where, run=run)
 
 
-def _find_left_elsewhere(invocation: Invocation) -> MirroredRun | None:
-    """Return the run that another machine left part-way, or complete; None where there is none, or nobody can tell."""
+def _find_begun(invocation: Invocation) -> AnyRun | None:
+    """Return the latest run that was left part-way, or complete; None where there is none, or nobody can tell."""
     try:
         found = find_run(invocation, None, later=True)
+        view = found.read_view()
     except MigratorError:
         return None
-    return found if isinstance(found, MirroredRun) and found.read_view().outcome not in _OVER else None
+    return found if view.run_id and view.outcome not in _OVER else None
 
 
 def choose_program(chosen: ChosenPlan, invocation: Invocation, tree: RepositoryTree) -> ChosenPlan:

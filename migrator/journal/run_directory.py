@@ -100,7 +100,7 @@ class RunDirectory:
         try:
             if not path.exists():
                 write_durably(path, new_id().encode() + b"\n")
-            return f"{path.read_text('ascii').strip()}-{path.stat().st_ino}"
+            return f"{path.read_text('ascii').strip()}-{tell_apart(path)}"
         except OSError as error:
             raise JournalWriteError(f"{path.name} cannot be kept: {error.strerror}", where=str(path)) from None
         except UnicodeDecodeError:
@@ -132,3 +132,8 @@ class RunDirectory:
     def open_log(self, clock: Callable[[], str]) -> Log:
         """Open the journal for writing; hold ``locked()`` meanwhile."""
         return Log(self._journal, clock)
+
+
+def tell_apart(path: Path) -> str:
+    """Return what a file has and no copy of it: its inode."""
+    return str(path.stat().st_ino)

@@ -99,8 +99,6 @@ class Bench:
     def _build(self, stack: ExitStack) -> None:
         memory = MEMORY if MEMORY.is_dir() else None
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="migrator-faults-", dir=memory)))
-        # What is put back is the same machine, although its files are copies.
-        stack.enter_context(patch("migrator.journal.run_directory.tell_apart", lambda path: "1"))
         self.server = start_bucket()
         stack.callback(self.server.stop)
         if self._setting.versioned:
@@ -245,7 +243,9 @@ class Bench:
         world = replace(self.plain, source=source, target=self._target)
         outcome = Outcome()
         self._run = None
-        with self._watched(command, outcome):
+        # What was put back is the same machine, although its files are copies.
+        same = patch("migrator.journal.run_directory.tell_apart", lambda path: "1")
+        with same, self._watched(command, outcome):
             try:
                 with self.disk.installed():
                     getattr(world, command)(prepare=self._follow, workers=1)

@@ -115,8 +115,9 @@ def find_unfinished(invocation: Invocation, digest: str) -> AnyRun | None:
     return same
 
 
-def find_same_plan(chosen: ChosenPlan, secrets: "Secrets") -> MirroredRun | None:
-    """Return the run of this plan that another machine left in the bucket and that can go on, or that completed.
+def find_same_plan(invocation: Invocation, chosen: ChosenPlan, secrets: "Secrets") -> MirroredRun | None:
+    """Return the run of this plan that another machine left in the bucket and that can go on, or that completed. One that is
+    here, too, is over here, whatever the bucket knows of it by now.
 
     A bucket that does not answer hides none: what that run holds cannot be taken.
 
@@ -127,9 +128,14 @@ def find_same_plan(chosen: ChosenPlan, secrets: "Secrets") -> MirroredRun | None
     if not chosen.plan.target.run_prefix:
         return None
     store = build_run_store(chosen.plan.target, secrets)
+    here = {run.run_id for run in invocation.home.runs()}
     try:
         for run_id in reversed(list_runs(store)):
-            if run_id.endswith(f"-{chosen.digest[:8]}") and read_mirrored_plan(store, run_id) == chosen.data:
+            if (
+                run_id not in here
+                and run_id.endswith(f"-{chosen.digest[:8]}")
+                and read_mirrored_plan(store, run_id) == chosen.data
+            ):
                 found = read_mirrored_run(store, run_id)
                 if found.journal and found.read_view().outcome not in _OVER:
                     return found

@@ -25,7 +25,7 @@ from migrator.cli.working import Working
 from migrator.engine.left_files import BroughtAlong
 from migrator.engine.phases import FORWARD, Phase, StepKind
 from migrator.engine.runner import migrate as carry_out
-from migrator.inventory.tree import RepositoryTree, read_repository_identity
+from migrator.inventory.tree import RepositoryTree, is_shallow, read_repository_identity
 from migrator.journal.record import FORMAT, RecordKind
 from migrator.plan.freshness import check_repository
 from migrator.plan.model import Plan
@@ -61,7 +61,8 @@ def migrate(
     tree = invocation.discover_tree()
     chosen = choose_plan(invocation, plan)
     check_blockers(chosen.plan)
-    check_repository(chosen.plan, read_repository_identity(tree.root))
+    if not is_shallow(tree.root):
+        check_repository(chosen.plan, read_repository_identity(tree.root))
     chosen = choose_program(chosen, invocation, tree)
     if dry_run:
         _show_steps(invocation, chosen.plan)
@@ -77,7 +78,7 @@ def migrate(
     if run is None or run.read_view().outcome != Phase.MIGRATED:
         # Missing credentials are told before a person is asked and before a run exists.
         secrets = read_secrets(chosen.plan.source, chosen.plan.target, invocation.environment)
-        run = run or find_same_plan(chosen, secrets)
+        run = run or find_same_plan(invocation, chosen, secrets)
     if run is not None:
         check_goes_forward(run)
     check_fresh(chosen.plan, tree, run)

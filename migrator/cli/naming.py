@@ -21,7 +21,7 @@ from migrator.engine.mirrored_run import (
 )
 from migrator.engine.parallel import run_in_parallel
 from migrator.errors import BackendError, ConfigurationError, JournalError, NoRunError, RefusedError, UsageError
-from migrator.inventory.tree import is_shallow, read_repository_identity
+from migrator.inventory.tree import read_repository_identity
 from migrator.journal.home import match_run
 from migrator.journal.run_directory import RunDirectory
 from migrator.plan.belonging import find_misfit, is_of_others
@@ -81,7 +81,7 @@ class _Bucket:
         self._output = invocation.output
         self._settings = settings
         self._store = store
-        self._identity = None if is_shallow(invocation.root) else read_repository_identity(invocation.root)
+        self._identity = read_repository_identity(invocation.root)
         self.where = store.where("runs/")
 
     @classmethod

@@ -65,6 +65,8 @@ class Working:
         """
         if isinstance(self.run, RunDirectory):
             return self
+        if here := [run for run in self.invocation.home.runs() if run.run_id == self.run.run_id]:
+            return replace(self, run=here[0])  # another command fetched it meanwhile
         self.invocation.output.say(f"fetching run {escape(self.run.run_id)} from {escape(self.run.where)}")
         return replace(self, run=self.run.fetch(self.invocation.home))
 

@@ -16,12 +16,12 @@ from migrator.settings import Settings
 def is_of_others(plan: Plan, settings: Settings, identity: str | None) -> bool:
     """Return whether a plan is another repository's, or leads between other places than the settings name.
 
-    ``identity`` is this repository's first commit, None where nobody knows it.
+    ``identity`` is this repository's first commit, None where nobody knows it; nor may the plan know its own.
     """
     source, target = settings.source, settings.target
     named = str(source.project).casefold()
     return not (
-        identity in (plan.repository.identity, None)
+        (None in (identity, plan.repository.identity) or identity == plan.repository.identity)
         and _address(plan.source.url) == _address(source.url)
         and named in (str(plan.source.project_id), plan.source.project_path.casefold())
         and _address(plan.target.endpoint) == _address(target.endpoint)

@@ -333,6 +333,24 @@ def test_an_unreachable_target(lab):
     assert lab.world() == before
 
 
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 500])
+@pytest.mark.parametrize(
+    "body", [b"[" * 60_000, b"[" * 200_000, b"\xff\xfe\x00", b'{"message": "\\ud800"}', b"1" * 5000]
+)
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_server_that_answers_what_nobody_can_read(lab, side, status, body):
+    """Deeply nested, no text, half a character, a number of thousands of digits: told, and never a bug of ours."""
+    upstream = lab.url if side == "source" else lab.server.endpoint
+    answer = {"status": status, "headers": {"Content-Type": "application/json", "ETag": '"x"'}, "body": body}
+    lab.migrate()
+    with FaultProxy(upstream) as proxy:
+        lab.write_settings((upstream, proxy.url))
+        proxy.inject(Fault(Effect.ANSWER, times=10_000, **answer))
+        done = lab.run("plan")
+    assert done.code in (4, 6), done.err
+    assert "this is a bug" not in done.err
+
+
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_a_proxy_that_answers_html(lab, side):
     page = Fault(

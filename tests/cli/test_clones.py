@@ -291,6 +291,49 @@ def test_blobs_that_were_lost_here_come_back_from_the_bucket(begun):
     assert begun.files() == before["files"]
 
 
+def test_a_run_that_another_command_here_fetched_meanwhile(begun):
+    """Two terminals, two questions, two times yes."""
+    finish(begun, "migrate", "--yes")
+    begun.commit()
+    there = begun.clone()
+    terminal = Terminal(there, "rollback")
+    terminal.wait_for("[y/N]")
+    finish(there, "rollback", "--yes")
+    terminal.type("y\n")
+    assert terminal.end() == 0
+    assert "rolled-back already; nothing to do" in " ".join(terminal.text.split())
+
+
+@pytest.mark.parametrize("shallow", ["the first", "the second", "both"])
+def test_a_shallow_clone_as_pipelines_make_it(begun, shallow):
+    """It does not have the first commit, by which a repository is known."""
+    begun.commit()
+    pipeline = shallow_clone(begun) if shallow != "the second" else begun
+    pipeline.plan()
+    finish(pipeline, "migrate", "--yes")
+    pipeline.git("push", "-q", "origin", "HEAD:refs/heads/work") if pipeline is not begun else pipeline.commit()
+    there = begun.clone() if shallow == "the first" else shallow_clone(begun, "other")
+    finish(there, "verify") if pipeline is begun else None
+    finish(there, "rollback", "--yes")
+    assert not there.objects()
+
+
+def shallow_clone(lab, name="pipeline"):
+    there = lab.clone(name)
+    shutil.rmtree(there.repo)
+    lab.git("clone", "-q", "--depth", "1", f"file://{lab.repo}", str(there.repo))
+    return there
+
+
+def test_a_plan_of_a_full_clone_is_carried_out_in_a_shallow_one(begun):
+    begun.commit()
+    begun.plan()
+    there = shallow_clone(begun)
+    plan = str(begun.repo / ".migrator/plan.json")
+    finish(there, "migrate", plan, "--yes", "--until", "checked")
+    finish(there, "migrate", plan, "--yes")
+
+
 # -- files that are not as the run left them ---------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from migrator.cli.checking import check_run
 from migrator.cli.dialogue import show_status
 from migrator.cli.files_here import find_behind
 from migrator.cli.invocation import Invocation
@@ -49,7 +50,7 @@ def finalize(
         with working.open_run(command=command, take_over=take_over) as opened:
             _check(working.plan, opened.view, confirm)
             if opened.view.outcome != Phase.FINALIZED:
-                give_up_the_way_back(working.plan, opened, working.verify(opened.view, secrets))
+                give_up_the_way_back(working.plan, opened, check_run(working, opened.view, secrets))
             # Blobs that were kept at first may be removed later.
             shredded = working.directory.blobs.shred() if shred_blobs else 0
             if shred_blobs and opened.mirror is not None:

@@ -16,8 +16,6 @@ from migrator.engine.foreign_journal import check_journal_fits
 from migrator.engine.run import Run
 from migrator.engine.status import RunStatus, build_status
 from migrator.engine.stop import complete_stop, record_stop
-from migrator.engine.verify import Check, Evidence, verify
-from migrator.engine.work_tree import LocalWorkTree
 from migrator.errors import (
     BackendError,
     BackendUnreachableError,
@@ -178,34 +176,6 @@ class Working:
             raise
         finally:
             run.end_mirror()
-
-    def verify(self, view: RunView, secrets: "Secrets") -> list[Check]:
-        """Return every check, the question to the inventory included."""
-        from migrator.cli.wiring import build_source, build_target
-
-        evidence = Evidence(
-            source=build_source(self.plan.source, secrets.token),
-            target=build_target(self.plan.target, secrets),
-            work_tree=LocalWorkTree(self.tree.root),
-            blobs=self.run.blobs,
-            run=view,
-        )
-        return [*verify(self.plan, evidence), *self._check_inventory(view)]
-
-    def _check_inventory(self, view: RunView) -> list[Check]:
-        if view.outcome != "migrated":
-            return []
-        # Imported late: of the commands that share this module, only verify and finalize look into files.
-        from migrator.inventory.discover import discover_inventory
-
-        stacks = {state.stack for state in self.plan.states}
-        left = [
-            reference
-            for reference in discover_inventory(self.tree).references
-            if reference.leads_to_source and (not reference.stacks or stacks & set(reference.stacks))
-        ]
-        found = f"{len(left)} left, first {left[0].place}" if left else "none left"
-        return [Check(name="references-to-source", subject="repository", ok=not left, found=found)]
 
 
 def open_existing(invocation: Invocation, name: str | None, *, later: bool) -> Working:

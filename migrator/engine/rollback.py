@@ -211,7 +211,7 @@ def read_newer(state: PlannedState, run: Run) -> str | None:
     """
     publish = run.view.step(StepKind.PUBLISH, state.name)
     if publish.evidence is None or publish.state is StepState.UNDONE:
-        return None  # in doubt: whatever stands there, nobody was ever sent to it; taken back: nothing of ours stands there
+        return None  # in doubt: nobody was ever sent to what stands there; taken back: nothing of ours stands there
     home = run.view.step(StepKind.CARRY_BACK, state.name).evidence or {
         "sha256": state.sha256,
         "serial": state.serial,

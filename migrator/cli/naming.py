@@ -57,6 +57,15 @@ def find_run(invocation: Invocation, name: str | None, *, later: bool) -> AnyRun
         return here  # a command that needs the bucket says so itself
 
 
+def find_all_elsewhere(invocation: Invocation) -> list[MirroredRun]:
+    """Return every run of this repository that is in the bucket, oldest first. What cannot be read is left out.
+
+    Raises: BackendError, ConfigurationError.
+    """
+    bucket = _Bucket.open(invocation)
+    return bucket.find_all() if bucket else []
+
+
 def _find_elsewhere(invocation: Invocation, name: str | None, missing: NoRunError) -> MirroredRun:
     try:
         bucket = _Bucket.open(invocation)
@@ -146,6 +155,18 @@ class _Bucket:
             raise self._build_refusal(*claims[0], named=False)
         self._tell_passed_over(passed_over)
         return None
+
+    def find_all(self) -> list[MirroredRun]:
+        """Return every run of this repository that can be read, oldest first."""
+        found: list[MirroredRun] = []
+        for run_id, problem in self._look_at(list_runs(self._store)[-_MOST_READ:]):
+            try:
+                run = None if problem else read_mirrored_run(self._store, run_id)
+                if run and run.read_view().run_id:
+                    found.append(run)
+            except JournalError:
+                continue
+        return found
 
     def _look_at(self, run_ids: Sequence[str]) -> list[tuple[str, str]]:
         """Return each run that is not another repository's, with what keeps it from being this one's ("": nothing)."""

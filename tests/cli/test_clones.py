@@ -191,6 +191,16 @@ def test_no_run_here_and_no_keys_to_look_elsewhere(begun):
     assert there.run("status", GITLAB_TOKEN="").code == 0, "whoever only looks needs no token"
 
 
+def test_a_plan_in_a_fresh_clone_knows_the_seal_of_a_run_of_another_machine(begun):
+    """ "Wait until that operation ends" would be for ever."""
+    finish(begun, "migrate", "--yes")
+    begun.commit()
+    there = begun.clone()
+    done = finish(there, "plan")
+    assert done.out.count(f"moved already by run {run_id(begun)}") == 2
+    assert not there.runs()
+
+
 # -- two machines ------------------------------------------------------------------------------------------------------
 
 

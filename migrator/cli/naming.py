@@ -130,20 +130,28 @@ class _Bucket:
     def find_latest(self, *, after: str) -> MirroredRun | None:
         """Return the latest run of this repository whose id sorts behind ``after``, None when there is none.
 
+        One that is over (refused, rolled back) is nobody's incident: it hides no run that stands, here or there.
+
         Raises: RefusedError when there are only such as say that they are of this repository and do not fit it.
         """
         later = [run_id for run_id in reversed(list_runs(self._store)) if run_id > after]
         latest = later[:_MOST_READ]
         passed_over: list[tuple[str, str]] = []
+        over: list[MirroredRun] = []
         for start in range(0, len(latest), _AT_ONCE):
             for run_id, problem in self._look_at(latest[start : start + _AT_ONCE]):
                 if problem:
                     passed_over.append((run_id, problem))
                     continue
                 found = read_mirrored_run(self._store, run_id)
-                if found.journal:
+                view = found.read_view()
+                if view.outcome in ("refused", "rolled-back") and not view.target_left:
+                    over.append(found)
+                elif view.run_id:
                     self._tell_passed_over(passed_over)
                     return self._tell(found)
+        if over and not after:
+            return self._tell(next((run for run in over if run.read_view().outcome != "refused"), over[0]))
         if len(later) > _MOST_READ and not after:
             raise UsageError(
                 f"none of the latest {_MOST_READ} of {len(later)} runs in the bucket is of this repository",

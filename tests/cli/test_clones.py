@@ -244,6 +244,29 @@ def test_a_later_run_of_another_machine_is_the_latest(begun):
     assert not there.objects()
 
 
+@pytest.mark.parametrize("end", ["refused", "rolled-back"])
+def test_a_later_run_of_another_machine_that_is_over_hides_none_that_stands(begun, end):
+    """Whoever asks in an incident asks about the run that holds the states."""
+    finish(begun, "migrate", "--yes")
+    first = run_id(begun)
+    begun.commit()
+    stem, mirrored = latest(begun)
+    later = "29990101T000000000000Z-0badcafe"
+    for name, data in mirrored.items():
+        if "/blobs/" not in name:
+            begun.put(f"{MIRROR}{name.replace(stem, f'runs/{later}/')}", data)
+
+    def end_it(records):
+        ended = replace(records[-1], kind=RecordKind.OUTCOME, body={"outcome": end})
+        return [replace(records[0], body={**records[0].body, "run": later}), ended]
+
+    forge(begun, records=end_it)
+    for machine in (begun, begun.clone()):
+        assert machine.run("verify", "--json").document["run"] == first
+        assert "would bring 2 states back" in finish(machine, "rollback", "--dry-run").out
+    finish(begun.clone("third"), "rollback", "--yes")
+
+
 def test_an_older_run_brings_no_files_along_that_a_later_one_changed(begun):
     finish(begun, "migrate", "--yes")
     first = run_id(begun)

@@ -38,6 +38,10 @@ class UsageError(MigratorError):
     exit_code = 2
 
 
+class NoRunError(UsageError):
+    """No run is found where it was looked for; ``where`` names every place."""
+
+
 class ConfigurationError(UsageError):
     """``migrator.toml``, an environment variable or an input file is missing or cannot be understood."""
 

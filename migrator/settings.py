@@ -138,7 +138,7 @@ def parse_settings(text: str, *, where: str, environment: Mapping[str, str]) -> 
     """
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigurationError(f"not valid TOML: {error}", where=where, hint="correct the file") from None
     found = document.get("format")
     if found != FORMAT:

@@ -238,8 +238,11 @@ class RunStore(Protocol):
         Raises: BackendError when the store does not give the list to its end.
         """
 
-    def read(self, name: str) -> bytes | None:
-        """Return the exact bytes under ``name``, None when there is no such object."""
+    def read(self, name: str, *, most: int | None = None) -> bytes | None:
+        """Return the exact bytes under ``name``, None when there is no such object.
+
+        Of one that is longer than ``most`` bytes, its first ``most`` + 1: what a stranger put there must not fill our memory.
+        """
 
     def create(self, name: str, data: bytes) -> Created:
         """Create the object if the name is free (``If-None-Match: *``); never overwrite.

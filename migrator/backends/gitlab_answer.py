@@ -48,7 +48,7 @@ class Answer:
         """What GitLab says went wrong, one bounded line; "" when it says nothing."""
         try:
             document = json.loads(self.body) if len(self.body) < 65536 else None
-        except ValueError:
+        except (ValueError, RecursionError):
             return ""
         if not isinstance(document, dict):
             return ""

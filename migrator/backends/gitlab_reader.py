@@ -303,7 +303,7 @@ def decode_answer(answer: Answer, kind: type[Document]) -> Document:
     """
     try:
         return msgspec.json.decode(answer.body, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BackendError(
             f"the answer is not one that GitLab gives: {error}", where=answer.where, hint="check source.url"
         ) from error

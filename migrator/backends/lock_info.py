@@ -53,7 +53,7 @@ def decode_lock_info(data: bytes) -> LockInfo | None:
     """Return the lock info in ``data``, None when it is not a LockInfo document (a conflict page, HTML, nothing)."""
     try:
         document = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(document, dict) or not isinstance(document.get("ID"), str):
         return None

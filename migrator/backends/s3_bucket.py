@@ -112,9 +112,11 @@ class Bucket:
         """Return the name of a request for messages."""
         return f"{method} s3://{self.name}/{key} at {self.endpoint}"
 
-    def read(self, key: str) -> Head:
-        """Return the object at ``key``, repeated after transient failures."""
-        return retry_call(lambda: self._attempt_read(key), policy=self.retry)
+    def read(self, key: str, *, most: int | None = None) -> Head:
+        """Return the object at ``key``, of a longer one than ``most`` its first ``most`` + 1 bytes; repeated after
+        transient failures.
+        """
+        return retry_call(lambda: self._attempt_read(key, most), policy=self.retry)
 
     def list_keys(self, prefix: str, *, page_size: int = _PAGE) -> list[str]:
         """Return every key that begins with ``prefix``, sorted; each page is repeated after transient failures.
@@ -176,11 +178,11 @@ class Bucket:
             raise self._build_failure(error, "GET", "?versioning").error from error
         return str(answer.get("Status", "off")).lower()
 
-    def _attempt_read(self, key: str) -> Head:
+    def _attempt_read(self, key: str, most: int | None) -> Head:
         try:
             # A store that keeps checksums tells them then, and botocore compares: bits flip on the way, too.
             answer = self._client.get_object(Bucket=self.name, Key=key, ChecksumMode="ENABLED")
-            data = answer["Body"].read()
+            data = answer["Body"].read() if most is None else _read_part(answer["Body"], most + 1)
         except _FAILURES as error:
             failure = self._build_failure(error, "GET", key)
             if failure.status == 404 and failure.code == "NoSuchKey":
@@ -242,6 +244,17 @@ class Bucket:
 
 def _build_read_error(failure: Failure) -> Exception:
     return TransientError(failure.error) if failure.in_doubt or failure.status == 429 else failure.error
+
+
+def _read_part(body: Any, size: int) -> bytes:
+    """Return the first ``size`` bytes of a body; what is longer is not read to its end, and its connection is given up."""
+    parts: list[bytes] = []
+    while size and (part := body.read(size)):
+        parts.append(part)
+        size -= len(part)
+    if not size:
+        body.close()
+    return b"".join(parts)
 
 
 def _find_token(answer: Any) -> WriteToken | None:

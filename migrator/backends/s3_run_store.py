@@ -27,9 +27,9 @@ class S3RunStore:
         """Return every name that begins with ``prefix``, sorted (see ``RunStore``)."""
         return [key.removeprefix(self._stem) for key in self._bucket.list_keys(self._stem + prefix)]
 
-    def read(self, name: str) -> bytes | None:
+    def read(self, name: str, *, most: int | None = None) -> bytes | None:
         """Return the bytes under ``name`` (see ``RunStore``)."""
-        head = self._bucket.read(self._stem + name)
+        head = self._bucket.read(self._stem + name, most=most)
         return None if head.presence is Presence.ABSENT else head.data
 
     def create(self, name: str, data: bytes) -> Created:

@@ -7,24 +7,30 @@ import typer
 from rich.markup import escape
 
 from migrator import __version__
+from migrator.cli.chosen_plan import (
+    ChosenPlan,
+    check_blockers,
+    check_fresh,
+    check_goes_forward,
+    choose_plan,
+    choose_program,
+    find_same_plan,
+    find_unfinished,
+)
+from migrator.cli.dialogue import confirm, describe_run, show_status
+from migrator.cli.files_here import bring_files_along, find_behind
 from migrator.cli.invocation import Invocation, read_clock
-from migrator.cli.tofu_program import check_program
-from migrator.cli.working import Working, confirm, show_status
+from migrator.cli.naming import AnyRun
+from migrator.cli.working import Working
+from migrator.engine.left_files import BroughtAlong
 from migrator.engine.phases import FORWARD, Phase, StepKind
 from migrator.engine.runner import migrate as carry_out
-from migrator.engine.work_tree import LocalWorkTree
-from migrator.errors import ConfigurationError, RefusedError
-from migrator.inventory.tree import RepositoryTree, read_repository_identity
-from migrator.journal.fold import StepState
+from migrator.inventory.tree import RepositoryTree, is_shallow, read_repository_identity
 from migrator.journal.record import FORMAT, RecordKind
-from migrator.journal.run_directory import RunDirectory
-from migrator.plan.codec import decode_plan, digest_of_plan
-from migrator.plan.freshness import check_files, check_repository
+from migrator.plan.freshness import check_repository
 from migrator.plan.model import Plan
+from migrator.report.run import build_files_report
 from migrator.report.tables import build_count, build_table
-from migrator.state.snapshot import digest_of
-
-_OVER = (Phase.ROLLED_BACK, "refused")
 
 
 def migrate(
@@ -35,6 +41,14 @@ def migrate(
         Literal["checked", "proven", "cut-over"] | None,
         typer.Option("--until", envvar="MIGRATOR_UNTIL", help="Stop at this barrier."),
     ] = None,
+    take_over: Annotated[
+        bool,
+        typer.Option(
+            "--take-over",
+            envvar="MIGRATOR_TAKE_OVER",
+            help="Go on with a run that another machine holds: its process is dead for certain.",
+        ),
+    ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", envvar="MIGRATOR_DRY_RUN", help="Show the steps and stop.")
     ] = False,
@@ -44,125 +58,65 @@ def migrate(
     Example: migrator migrate --until proven --yes
     """
     invocation: Invocation = context.obj
-    path = plan or invocation.home.default_plan
-    data, decoded = _read_plan(path)
-    digest = digest_of_plan(decoded)
     tree = invocation.discover_tree()
-    _check_blockers(decoded)
-    check_repository(decoded, read_repository_identity(tree.root))
-    if decoded.proof != "off":
-        check_program(decoded.tofu, invocation.environment, tree.root, where=str(path))
+    chosen = choose_plan(invocation, plan)
+    check_blockers(chosen.plan)
+    if not is_shallow(tree.root):
+        check_repository(chosen.plan, read_repository_identity(tree.root))
+    chosen = choose_program(chosen, invocation, tree)
     if dry_run:
-        _show_steps(invocation, decoded)
+        _show_steps(invocation, chosen.plan)
         return
-    if not decoded.states and not decoded.files:
+    if not chosen.plan.states and not chosen.plan.files:
         # No run: an empty one would be the latest, which rollback, verify and status take when none is named.
         invocation.output.say("nothing to migrate: no state moves and no file changes")
-        invocation.output.document({"format": "migrator.status/1", "run": None, "plan": digest, "states": []})
+        invocation.output.document({"format": "migrator.status/1", "run": None, "plan": chosen.digest, "states": []})
         return
-    existing = _find_unfinished(invocation, digest)
-    if existing is not None:
-        _check_goes_forward(existing)
-    _check_fresh(decoded, tree, existing)
-    if existing is not None and existing.read_view().outcome == Phase.MIGRATED:
-        invocation.output.say("this plan was carried out already\nnext: migrator verify")
-        working = Working(invocation=invocation, directory=existing, plan=decoded, digest=digest, tree=tree)
-        show_status(working, working.read_status())
+    from migrator.cli.wiring import read_secrets
+
+    run = find_unfinished(invocation, chosen.digest) or chosen.run
+    if run is None or run.read_view().outcome != Phase.MIGRATED:
+        # Missing credentials are told before a person is asked and before a run exists.
+        secrets = read_secrets(chosen.plan.source, chosen.plan.target, invocation.environment)
+        run = run or find_same_plan(invocation, chosen, secrets)
+    if run is not None:
+        check_goes_forward(run)
+    check_fresh(chosen.plan, tree, run)
+    if run is not None and run.read_view().outcome == Phase.MIGRATED:
+        _show_over(Working(invocation=invocation, run=run, plan=chosen.plan, digest=chosen.digest, tree=tree))
         return
-    _read_credentials(invocation, decoded, tree, digest)
     if not yes:
-        question = (
-            f"Move {build_count(len(decoded.states), 'state')} to s3://{decoded.target.bucket} and change "
-            f"{build_count(len(decoded.files), 'file')}?"
-        )
-        confirm(invocation, question, command=f"migrator migrate {plan or ''} --yes".replace("  ", " "))
+        again = f"migrator migrate {plan or ''} --yes".replace("  ", " ")
+        confirm(invocation, _build_question(invocation, chosen, run, tree), command=again)
     with invocation.home.locked():
-        existing = _find_unfinished(invocation, digest)
-        directory = existing or invocation.home.create_run(_build_run_id(invocation, digest), data)
-        working = Working(invocation=invocation, directory=directory, plan=decoded, digest=digest, tree=tree)
-        reached = _work(working, Phase(until) if until else Phase.MIGRATED)
-    _show_end(working, reached)
+        run = find_unfinished(invocation, chosen.digest) or run
+        run = run or invocation.home.create_run(_build_run_id(invocation, chosen.digest), chosen.data)
+        working = Working(invocation=invocation, run=run, plan=chosen.plan, digest=chosen.digest, tree=tree).fetch()
+        reached, files = _work(working, Phase(until) if until else Phase.MIGRATED, take_over=take_over)
+    _show_end(working, reached, files)
 
 
-def _read_plan(path: Path) -> tuple[bytes, Plan]:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigurationError(
-            f"the plan cannot be read: {error.strerror}", where=str(path), hint="migrator plan"
-        ) from None
-    return data, decode_plan(data, where=str(path))
+def _build_question(invocation: Invocation, chosen: ChosenPlan, run: AnyRun | None, tree: RepositoryTree) -> str:
+    plan = chosen.plan
+    what = (
+        f"move {build_count(len(plan.states), 'state')} to s3://{plan.target.bucket} and change "
+        f"{build_count(len(plan.files), 'file')}"
+    )
+    if run is None or not run.read_view().run_id:
+        return f"{what[0].upper()}{what[1:]}?"
+    working = Working(invocation=invocation, run=run, plan=plan, digest=chosen.digest, tree=tree)
+    return f"Go on with {describe_run(working, run.read_view())} to {what}?"
 
 
-def _check_blockers(plan: Plan) -> None:
-    if plan.blockers:
-        first = plan.blockers[0]
-        raise RefusedError(
-            f"the plan has {build_count(len(plan.blockers), 'blocker')}",
-            where=f"{first.code}: {first.where}",
-            now="nothing was touched",
-            hint="settle them, then: migrator plan",
+def _show_over(working: Working) -> None:
+    output = working.invocation.output
+    output.say("this plan was carried out already\nnext: migrator verify")
+    if behind := find_behind(working):
+        output.say(
+            f"still as before the cut-over in this work tree, and left so: {escape(', '.join(behind))}; check out the "
+            "commit with the cut-over"
         )
-
-
-def _find_unfinished(invocation: Invocation, digest: str) -> RunDirectory | None:
-    """Return the run of this plan that can go on, or that completed.
-
-    Raises: RefusedError when another plan's run is part-way: two half-done migrations are nobody's intention.
-    """
-    same: RunDirectory | None = None
-    for run in invocation.home.runs():
-        view = run.read_view()
-        if view.plan_digest == digest and view.outcome not in _OVER:
-            same = run
-        elif view.outcome is None and view.steps:
-            raise RefusedError(
-                f"run {run.run_id}, of another plan, is part-way",
-                where=str(run.path),
-                now="this command did nothing",
-                hint=f"migrator status {run.run_id}",
-            )
-    return same
-
-
-def _check_goes_forward(run: RunDirectory) -> None:
-    if run.read_view().rolling_back:
-        raise RefusedError(
-            f"run {run.run_id} is being rolled back",
-            where=str(run.path),
-            now="this command did nothing",
-            hint="migrator rollback",
-        )
-
-
-def _check_fresh(plan: Plan, tree: RepositoryTree, existing: RunDirectory | None) -> None:
-    work_tree = LocalWorkTree(tree.root)
-
-    def digest_at(path: str) -> str | None:
-        # Not what the tree read: a directory on the way may be a link since the plan was made.
-        data = work_tree.read(path)
-        return None if data is None else digest_of(data)
-
-    if existing is None:
-        check_files(plan, digest_at)
-        return
-    view = existing.read_view()
-    if view.outcome is None:
-        touched = view.units(StepKind.CUT_OVER_FILE, StepState.IN_DOUBT, StepState.DONE)
-        # A new plan is of no use while this run holds locks.
-        check_files(
-            plan,
-            digest_at,
-            allowed_post=touched,
-            hint="undo the edit, then: migrator migrate; or: migrator rollback",
-        )
-
-
-def _read_credentials(invocation: Invocation, plan: Plan, tree: RepositoryTree, digest: str) -> None:
-    """Fail on missing credentials before a person is asked and before a run exists."""
-    Working(
-        invocation=invocation, directory=RunDirectory(tree.root), plan=plan, digest=digest, tree=tree
-    ).read_secrets()
+    show_status(working, working.read_status())
 
 
 def _build_run_id(invocation: Invocation, digest: str) -> str:
@@ -172,15 +126,18 @@ def _build_run_id(invocation: Invocation, digest: str) -> str:
     return f"{stamp if stamp > last else f'{last}1'}-{digest[:8]}"
 
 
-def _work(working: Working, until: Phase) -> Phase:
+def _work(working: Working, until: Phase, *, take_over: bool) -> tuple[Phase, BroughtAlong]:
+    from migrator.cli.wiring import who_am_i
+
     output = working.invocation.output
-    with working.open_run() as run:
+    with working.open_run(command="migrator migrate", take_over=take_over) as run:
         if not run.view.run_id:
             begin = {
                 "format": FORMAT,
                 "run": working.directory.run_id,
                 "plan": working.digest,
                 "version": __version__,
+                "who": who_am_i(),
             }
             run.record(RecordKind.RUN, begin)
         resumed = " (resumed)" if run.view.steps else ""
@@ -188,18 +145,20 @@ def _work(working: Working, until: Phase) -> Phase:
         # An earlier attempt may have stopped because of a file that has been corrected since.
         working.remove_proof_copies()
         try:
-            return carry_out(working.plan, run, until=until)
+            reached = carry_out(working.plan, run, until=until)
         finally:
             if Phase.PROVEN in run.view.barriers:
                 working.remove_proof_copies()
+        return reached, bring_files_along(working)
 
 
-def _show_end(working: Working, reached: Phase) -> None:
+def _show_end(working: Working, reached: Phase, brought: BroughtAlong) -> None:
     output = working.invocation.output
     status = working.read_status()
     states = build_count(len(working.plan.states), "state")
     files = build_count(status.files_cut_over, "file")
     left = build_count(len(working.plan.reports), "place")
+    output.show(*build_files_report(brought))
     if reached is Phase.MIGRATED:
         output.show(
             f"\n[bold]migrated[/bold]: {states} at s3://{escape(working.plan.target.bucket)}, {files} cut over; "

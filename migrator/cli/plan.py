@@ -1,5 +1,6 @@
 """``migrator plan``: read both sides and the repository, decide, write the plan down. No effect but scratch keys."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,13 +10,13 @@ from rich.markup import escape
 
 from migrator import __version__
 from migrator.cli.invocation import Invocation, read_clock
+from migrator.cli.naming import AnyRun, find_all_elsewhere
 from migrator.engine.observe import observe_source, observe_target
 from migrator.engine.phases import Phase
 from migrator.errors import ConfigurationError, RefusedError
 from migrator.inventory.discover import discover_inventory
 from migrator.inventory.tree import RepositoryTree, read_repository_identity
 from migrator.journal.durable import write_durably
-from migrator.journal.home import Home
 from migrator.plan.bind import bind_states
 from migrator.plan.blockers import find_key_problem
 from migrator.plan.build import build_plan
@@ -96,13 +97,18 @@ def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree,
     source = build_source(settings.source, secrets.token)
     resolved = source.resolve_project()
     project = Project(id=resolved.id, path=resolved.path)
+    observed = observe_source(source)
+    runs: list[AnyRun] = [*invocation.home.runs()]
+    if any(state.locked_by for state in observed):
+        # By a run of another machine, perhaps: its seal is no operation that ends.
+        runs = [*find_all_elsewhere(invocation), *runs]
     bound = bind_states(
         settings,
         found,
-        observe_source(source),
+        observed,
         selected=selected,
         paths=frozenset(tree.paths),
-        moved=find_moved(invocation.home, project),
+        moved=find_moved(runs, project),
     )
     target = build_target(settings.target, secrets)
     probed = probe(target, constant_prefix(settings.target.key, project))
@@ -127,12 +133,12 @@ def _make_plan(invocation: Invocation, settings: Settings, tree: RepositoryTree,
     )
 
 
-def find_moved(home: Home, project: Project) -> dict[str, str]:
+def find_moved(runs: Iterable[AnyRun], project: Project) -> dict[str, str]:
     """Return the states that earlier runs of this repository moved for good so far, with the run's id."""
     moved: dict[str, str] = {}
-    for run in home.runs():
+    for run in runs:
         if run.read_view().outcome in (Phase.MIGRATED, Phase.FINALIZED):
-            plan = decode_plan(run.read_plan_bytes(), where=str(run.path / "plan.json"))
+            plan = decode_plan(run.read_plan_bytes(), where=f"{run.where}/plan.json")
             if plan.source.project_id == project.id:
                 moved |= {state.name: run.run_id for state in plan.states}
     return moved

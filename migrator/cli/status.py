@@ -1,11 +1,12 @@
-"""``migrator status``: what is true of a run, from its journal alone."""
+"""``migrator status``: what is true of a run, from its journal alone; the bucket is asked only where there is none here."""
 
 from typing import Annotated
 
 import typer
 
+from migrator.cli.dialogue import show_status
 from migrator.cli.invocation import Invocation
-from migrator.cli.working import open_existing, show_status
+from migrator.cli.working import open_existing
 from migrator.report.run import build_status_report
 
 
@@ -18,7 +19,7 @@ def status(
     Example: migrator status --json
     """
     invocation: Invocation = context.obj
-    working = open_existing(invocation, run)
+    working = open_existing(invocation, run, later=False)
     found = working.read_status()
     invocation.output.show(*build_status_report(found))
     show_status(working, found)

@@ -5,6 +5,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from migrator.cli.checking import check_run
 from migrator.cli.invocation import Invocation
 from migrator.cli.working import open_existing
 from migrator.errors import CheckFailedError
@@ -20,14 +21,14 @@ def verify(
     Example: migrator verify
     """
     invocation: Invocation = context.obj
-    working = open_existing(invocation, run)
-    checks = working.verify(working.directory.read_view(), working.read_secrets())
+    working = open_existing(invocation, run, later=True)
+    checks = check_run(working, working.read_newest_view(), working.read_secrets())
     invocation.output.show(*build_checks_report(checks, everything=invocation.output.verbosity > 0))
     failed = [check for check in checks if not check.ok]
     invocation.output.document(
         {
             "format": "migrator.verify/1",
-            "run": working.directory.run_id,
+            "run": working.run.run_id,
             "ok": not failed,
             "proof": working.plan.proof,
             "checks": msgspec.to_builtins(checks),

@@ -7,19 +7,20 @@ from migrator.engine.run import Run
 from migrator.engine.steps.finalize import Finalize
 from migrator.engine.verify import Check
 from migrator.errors import RefusedError
+from migrator.journal.fold import RunView
 from migrator.journal.record import RecordKind
 from migrator.plan.model import Plan
 
 
-def check_may_finalize(plan: Plan, run: Run, *, confirm: str) -> None:
+def check_may_finalize(plan: Plan, view: RunView, *, confirm: str) -> None:
     """Check that there is something to finalize and that the operator typed the bucket's name.
 
     Raises: RefusedError.
     """
-    if run.view.outcome != Phase.MIGRATED:
+    if view.outcome != Phase.MIGRATED:
         raise RefusedError(
-            f"only a migrated run can be finalized; this one is {run.view.outcome or 'not complete'}",
-            where=run.view.run_id,
+            f"only a migrated run can be finalized; this one is {view.outcome or 'not complete'}",
+            where=view.run_id,
             now="nothing was touched",
             hint="migrator status",
         )

@@ -6,59 +6,22 @@ Below ``runs/<run id>/``: ``plan.json``; ``journal/<number of its first record>.
 Invariants: ``Run.begin`` mirrors the intents of a stage before the first of its effects, so the mirror knows of every
 effect that may have taken place; blobs are there before the piece that needs them; nothing is overwritten, and pieces
 are numbered by records, so that of two machines that go on from one record only one can. What stands in the bucket was
-perhaps written by somebody else: names, digests and the chain of the journal are checked before anything is believed.
+perhaps written by somebody else: ``mirrored_run`` checks it before anything is believed.
 Not here: which run to take (``cli``), and encryption at rest (the bucket's own business).
 """
 
-import re
 from functools import partial
 from hashlib import sha256
 
 from migrator.backends.base import Created, RunStore
 from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
+from migrator.engine.mirrored_run import RUNS, check_fits, fetch_blobs, list_blobs, read_journal
 from migrator.engine.parallel import run_in_parallel, run_within_memory
-from migrator.errors import ForeignLockError, JournalError, StoppedError
-from migrator.journal.home import Home
-from migrator.journal.log import check_journal
+from migrator.errors import ForeignLockError, StoppedError
 from migrator.journal.run_directory import RunDirectory
 
-_RUNS = "runs/"
-_RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z-]*")
-_DIGEST = re.compile(r"[0-9a-f]{64}")
 _ATTEMPTS = 3
-
-
-def list_runs(store: RunStore) -> list[str]:
-    """Return the ids of every mirrored run, oldest first.
-
-    Raises: BackendError.
-    """
-    found = {name.split("/")[1] for name in store.list_names(_RUNS) if name.endswith("/plan.json")}
-    return sorted(run for run in found if _RUN_ID.fullmatch(run))
-
-
-def read_mirrored_plan(store: RunStore, run_id: str) -> bytes:
-    """Return the plan of a mirrored run.
-
-    Raises: BackendError, JournalError when it is gone.
-    """
-    data = store.read(f"{_RUNS}{run_id}/plan.json")
-    if data is None:
-        raise JournalError("the mirrored run has no plan", where=store.where(f"{_RUNS}{run_id}/plan.json"))
-    return data
-
-
-def fetch_run(store: RunStore, run_id: str, home: Home) -> RunDirectory:
-    """Make the run directory of a run that another machine began, and return it. Hold ``home.locked()``.
-
-    Raises: BackendError, JournalError when what stands in the bucket is damaged.
-    """
-    plan = read_mirrored_plan(store, run_id)
-    journal = _read_pieces(store, f"{_RUNS}{run_id}/")
-    with home.receive_run(run_id, plan) as incoming:
-        _fetch_blobs(store, f"{_RUNS}{run_id}/", incoming)
-        incoming.write_journal(journal)
-    return home.find_run(run_id)
+_MOST_LOCK = 1024 * 1024
 
 
 class Mirror:
@@ -71,21 +34,17 @@ class Mirror:
         self._store = store
         self._directory = directory
         self._info = info
-        self._stem = f"{_RUNS}{directory.run_id}/"
+        self._stem = f"{RUNS}{directory.run_id}/"
         self._lock: bytes | None = None
         self._length = 0  # bytes of the journal that are mirrored
         self._records = 0
         self._blobs: set[str] | None = None
 
-    @property
-    def address(self) -> str:
-        """Where the mirror is, for people."""
-        return self._store.where(self._stem)
-
-    def hold(self, *, take_over: bool = False) -> None:
+    def hold(self, *, take_over: bool = False, command: str = "migrator rollback") -> None:
         """Hold the run against other machines. A lock that this run directory left when it was killed is ours.
 
-        ``take_over`` replaces the lock of another machine, whose process is dead: only a person can know that.
+        ``take_over`` replaces the lock of another machine, whose process is dead: only a person can know that. ``command``
+        is what that person types.
 
         Raises: ForeignLockError that names the holder, BackendError.
         """
@@ -95,7 +54,7 @@ class Mirror:
             if self._store.create(self._stem + "lock", data) is not Created.EXISTS_OTHER:
                 self._lock = data
                 return
-            found = self._store.read(self._stem + "lock")
+            found = self._store.read(self._stem + "lock", most=_MOST_LOCK)
             holder = decode_lock_info(found or b"")
             if found is not None and holder is not None and holder.id == self._info.id:
                 self._lock = found
@@ -104,29 +63,33 @@ class Mirror:
                 break
             if found is not None:
                 self._store.remove(self._stem + "lock", sha256=sha256(found).hexdigest())
-        described = holder.describe() if holder else "somebody"
+        described = holder.describe() if holder else "somebody whose lock nobody can read"
         raise ForeignLockError(
             f"this run is worked on from another place by {described}",
             where=self._store.where(self._stem + "lock"),
             now="this command did nothing",
-            hint="wait until it ends; only if that process is dead for certain: migrator rollback --take-over",
+            hint=f"wait until it ends; only if that process is dead for certain: {command} --take-over",
         )
 
     def synchronise(self) -> bool:
-        """Bring what another machine did since into the run directory; return whether there was anything.
+        """Bring what another machine did since, and blobs that were lost here, into the run directory; return whether another
+        machine did anything.
 
         Whatever this machine wrote after the last mirrored record is set aside then: every effect was mirrored as an
         intent before, and who went on has settled it by looking. Call it before the journal is opened, under ``hold``.
 
         Raises: BackendError, JournalError.
         """
-        remote = _read_pieces(self._store, self._stem)
+        remote = read_journal(self._store, self._directory.run_id)
         local = self._directory.read_journal()
         adopted = not local.startswith(remote)
+        where = self._store.where(f"{self._stem}journal/")
+        records, view = check_fits(self._directory.read_plan_bytes(), remote, self._directory.run_id, where=where)
+        if adopted and not remote.startswith(local):
+            self._directory.set_journal_aside()
+        if view.outcome != "finalized":  # whose blobs may have been shredded here, and not yet there
+            fetch_blobs(self._store, self._directory, records)
         if adopted:
-            if not remote.startswith(local):
-                self._directory.set_journal_aside()
-            _fetch_blobs(self._store, self._stem, self._directory)
             self._directory.write_journal(remote)
         self._length = len(remote)
         self._records = remote.count(b"\n")
@@ -161,7 +124,7 @@ class Mirror:
         name = f"journal/{self._records + 1:08}.jsonl"
         if self._store.create(self._stem + name, piece) is not Created.EXISTS_OTHER:
             return piece
-        found = self._store.read(self._stem + name)
+        found = self._store.read(self._stem + name, most=len(piece))
         if found and piece.startswith(found):
             return found
         raise self._build_refusal(name)
@@ -180,7 +143,7 @@ class Mirror:
 
         Raises: BackendError, ForeignObjectError.
         """
-        digests = _list_blobs(self._store, self._stem)
+        digests = list_blobs(self._store, self._directory.run_id)
         run_in_parallel([partial(self._remove_blob, digest) for digest in digests])
         return len(digests)
 
@@ -189,7 +152,7 @@ class Mirror:
 
     def _write_blobs(self) -> None:
         if self._blobs is None:
-            self._blobs = set(_list_blobs(self._store, self._stem)) if self._records else set()
+            self._blobs = set(list_blobs(self._store, self._directory.run_id)) if self._records else set()
         missing = [(name, size) for name, size in self._directory.blobs.sizes().items() if name not in self._blobs]
         run_within_memory(missing, self._write_blob)
         self._blobs.update(name for name, _ in missing)
@@ -208,47 +171,3 @@ class Mirror:
             now="nothing was attempted that is not mirrored; this command stopped",
             hint="migrator rollback, which first brings here what was done there",
         )
-
-
-def _read_pieces(store: RunStore, stem: str) -> bytes:
-    """Return the journal of a run, put together and checked; an absent one is empty.
-
-    Raises: BackendError, JournalError.
-    """
-    journal, records = b"", 0
-    for name in store.list_names(f"{stem}journal/"):
-        expected = f"{stem}journal/{records + 1:08}.jsonl"
-        piece = store.read(name) if name == expected else None
-        if piece is None:
-            raise JournalError(
-                "a piece of the mirrored journal is missing, or does not belong to it",
-                where=store.where(expected),
-                now="nothing was touched",
-                hint="restore the object from a version of the bucket, or work from the machine that holds the run",
-            )
-        journal += piece
-        records += piece.count(b"\n")
-    check_journal(journal, where=store.where(f"{stem}journal/"))
-    return journal
-
-
-def _list_blobs(store: RunStore, stem: str) -> list[str]:
-    names = [name.removeprefix(f"{stem}blobs/") for name in store.list_names(f"{stem}blobs/")]
-    return [name for name in names if _DIGEST.fullmatch(name)]
-
-
-def _fetch_blobs(store: RunStore, stem: str, directory: RunDirectory) -> None:
-    missing = [digest for digest in _list_blobs(store, stem) if not directory.blobs.has(digest)]
-
-    def fetch(digest: str) -> None:
-        data = store.read(f"{stem}blobs/{digest}")
-        if data is None or sha256(data).hexdigest() != digest:
-            raise JournalError(
-                f"the mirrored blob {digest[:12]} is damaged or gone",
-                where=store.where(f"{stem}blobs/{digest}"),
-                now="nothing was touched",
-                hint="restore the object from a version of the bucket, or work from the machine that holds the run",
-            )
-        directory.blobs.write(data)
-
-    run_in_parallel([partial(fetch, digest) for digest in missing])

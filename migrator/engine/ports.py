@@ -29,6 +29,9 @@ class WorkTree(Protocol):
     def sweep(self, path: str) -> None:
         """Remove what a ``replace`` that was killed may have left beside the file."""
 
+    def was_committed(self, path: str, sha256: str, revision: str) -> bool:
+        """Return whether a revision of the repository that is at hand here holds the file with this digest."""
+
     def check_writable(self, path: str) -> None:
         """Check that ``replace`` would be allowed.
 

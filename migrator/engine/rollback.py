@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from migrator.backends.base import Head, Presence
 from migrator.engine.events import Event
+from migrator.engine.left_files import check_files
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run
@@ -24,7 +25,6 @@ from migrator.engine.steps.unlock_target import held_target_lock
 from migrator.engine.taking_back import (
     Carried,
     carry_back,
-    check_files,
     check_may_remove,
     check_source_closed,
     check_source_unchanged,
@@ -211,7 +211,7 @@ def read_newer(state: PlannedState, run: Run) -> str | None:
     """
     publish = run.view.step(StepKind.PUBLISH, state.name)
     if publish.evidence is None or publish.state is StepState.UNDONE:
-        return None  # in doubt: whatever stands there, nobody was ever sent to it; taken back: nothing of ours stands there
+        return None  # in doubt: nobody was ever sent to what stands there; taken back: nothing of ours stands there
     home = run.view.step(StepKind.CARRY_BACK, state.name).evidence or {
         "sha256": state.sha256,
         "serial": state.serial,

@@ -17,6 +17,7 @@ from migrator.errors import (
     ForeignObjectError,
     InternalError,
     InterruptedRunError,
+    JournalError,
     MigratorError,
 )
 from migrator.journal.fold import RunView, StepState
@@ -95,13 +96,13 @@ class Run:
         """Mirror the run as far as it is. The way back is not held up by a mirror that cannot be written: it is tried again
         at the next stage and at the end. A run that has not begun is known here alone.
 
-        Raises: StoppedError when another machine went on with this run; on the way forward also BackendError.
+        Raises: StoppedError when another machine went on with this run; on the way forward also BackendError, JournalError.
         """
         if self.mirror is None or not self.view.steps:
             return
         try:
             self.mirror.write()
-        except BackendError as error:
+        except (BackendError, JournalError) as error:  # a blob that is damaged here cannot be mirrored any more
             if not self.view.rolling_back:
                 raise
             self.tell(Event(name="note", detail=f"the mirror is behind: {error.message}"))

@@ -18,7 +18,6 @@ from migrator.errors import (
     ForeignLockError,
     InternalError,
     InvalidStateError,
-    JournalError,
     JournalWriteError,
     MigratorError,
     RefusedError,
@@ -26,9 +25,9 @@ from migrator.errors import (
 )
 from migrator.journal.fold import StepState
 from migrator.journal.record import RecordKind
-from migrator.plan.model import Plan, PlannedFile, PlannedState
+from migrator.plan.model import Plan, PlannedState
 from migrator.state.relation import Relation, compare_other_bytes
-from migrator.state.snapshot import digest_of, read_snapshot
+from migrator.state.snapshot import read_snapshot
 
 # These say themselves what is true now, and leave nothing to undo.
 PASSED_ON = (StoppedError, JournalWriteError, InternalError)
@@ -118,51 +117,6 @@ def restore_files(plan: Plan, run: Run) -> None:
     run.begin_undo(files)
     for file in files:
         run.undo(file)
-
-
-def check_files(plan: Plan, run: Run) -> None:
-    """Check that every file that was cut over can be put back, and that the journal knows of every one that was.
-
-    Raises: RefusedError, JournalError.
-    """
-    for file in plan.files:
-        state = run.view.step(StepKind.CUT_OVER_FILE, file.path).state
-        if state is StepState.UNTOUCHED:
-            _check_untouched(file, run)
-        elif state is not StepState.UNDONE:
-            _check_file(file, run)
-
-
-def _check_untouched(file: PlannedFile, run: Run) -> None:
-    """A file that this run never began with cannot name the target, unless the journal has lost its end."""
-    found = run.ports.work_tree.read(file.path)
-    if file.pre_sha256 != file.post_sha256 and found is not None and digest_of(found) == file.post_sha256:
-        raise JournalError(
-            f"{file.path} names the target, and the journal of this run knows nothing of that: its end is missing",
-            where=file.path,
-            now="nothing was touched",
-            hint="restore the journal from a backup, then: migrator rollback",
-        )
-
-
-def _check_file(file: PlannedFile, run: Run) -> None:
-    found = run.ports.work_tree.read(file.path)
-    digest = None if found is None else digest_of(found)
-    if digest not in (file.pre_sha256, file.post_sha256):
-        raise RefusedError(
-            f"{file.path} was edited after the cut-over; restoring it would lose the edit",
-            where=file.path,
-            now="nothing was touched",
-            hint=f"take the edit back (git diff, git log -- {file.path}), then: migrator rollback",
-        )
-    if digest != file.pre_sha256 and file.pre_sha256 is not None and not run.ports.blobs.has(file.pre_sha256):
-        raise RefusedError(
-            f"the copy of {file.path} that this run kept is missing or damaged",
-            where=file.path,
-            now="nothing was touched",
-            hint=f"put the file back by hand (git checkout -- {file.path}), then: migrator rollback",
-        )
-    run.ports.work_tree.check_writable(file.path)
 
 
 def was_open(state: PlannedState, run: Run) -> bool:

@@ -1,6 +1,7 @@
 """Read-only: is everything as the run left it, or better? Each answer is one ``Check``; nothing is decided here."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from migrator.backends.base import Head, Presence, StateSource, StateTarget
 from migrator.backends.lock_info import LockInfo
@@ -10,7 +11,6 @@ from migrator.engine.phases import Phase, StepKind
 from migrator.engine.ports import WorkTree
 from migrator.engine.steps.carry_back import list_left_at_source
 from migrator.errors import InvalidStateError
-from migrator.journal.blobs import BlobStore
 from migrator.journal.fold import RunView, StepState
 from migrator.plan.model import Plan, PlannedFile, PlannedState
 from migrator.state.relation import Relation, compare_other_bytes
@@ -27,6 +27,13 @@ class Check:
     found: str
 
 
+class KeptBlobs(Protocol):
+    """What is asked of the documents that the run keeps, wherever it does."""
+
+    def has(self, digest: str) -> bool:
+        """Return whether a whole blob with this digest is kept."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
     """What verification reads: both backends, the work tree, and what the run left on disk."""
@@ -34,7 +41,7 @@ class Evidence:
     source: StateSource
     target: StateTarget
     work_tree: WorkTree
-    blobs: BlobStore
+    blobs: KeptBlobs
     run: RunView
 
 
@@ -214,5 +221,8 @@ def _verify_file(file: PlannedFile, evidence: Evidence) -> Check:
         return Check(name="pre-image", subject=file.path, ok=False, found="its kept copy is missing or damaged")
     if digest == expected:
         return Check(name="file", subject=file.path, ok=True, found=f"names the {word}, as the run left it")
+    if digest == (file.pre_sha256 if cut_over else file.post_sha256):
+        found = f"as {'before' if cut_over else 'after'} the cut-over: not the work tree that this run changed last"
+        return Check(name="file", subject=file.path, ok=False, found=found)
     # An edit of something else in a file is no fault; whether it still names the target is asked of the inventory.
     return Check(name="file", subject=file.path, ok=False, found="edited since, or never written")

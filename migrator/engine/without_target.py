@@ -8,6 +8,7 @@ what, before anything is done. What the run left at the target stays recorded as
 from dataclasses import dataclass
 
 from migrator.engine.events import Event
+from migrator.engine.left_files import check_files
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.run import Run
@@ -16,7 +17,6 @@ from migrator.engine.steps.protect_source import check_may_unprotect
 from migrator.engine.taking_back import (
     Carried,
     carry_back,
-    check_files,
     check_source_closed,
     check_source_unchanged,
     close_source,

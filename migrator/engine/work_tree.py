@@ -6,15 +6,19 @@ the write could write to the repository himself.
 """
 
 import glob
+import hashlib
 import os
+import re
 import stat
 from pathlib import Path
 
 from migrator.errors import RefusedError
+from migrator.inventory.git import run_git
 from migrator.journal.durable import TEMPORARY_ENDING, sync_directory, write_durably
 from migrator.plan.bounds import find_path_problem
 
 _NEW_FILE_MODE = 0o644
+_REVISION = re.compile(r"[0-9a-f]{40,64}")
 
 
 class LocalWorkTree:
@@ -81,6 +85,13 @@ class LocalWorkTree:
             _sweep(self._locate(path))
         except OSError as error:
             raise RefusedError(f"{path} cannot be swept: {error.strerror}", where=path) from None
+
+    def was_committed(self, path: str, sha256: str, revision: str) -> bool:
+        """Return whether a revision of the repository that is at hand here holds the file with this digest."""
+        if find_path_problem(path) or not _REVISION.fullmatch(revision):
+            return False
+        done = run_git(self._root, "cat-file", "blob", f"{revision}:{path}")
+        return done is not None and done.returncode == 0 and hashlib.sha256(done.stdout).hexdigest() == sha256
 
     def check_writable(self, path: str) -> None:
         """Check that a file can be replaced here.

@@ -104,7 +104,11 @@ def discover_root(start: Path) -> Path:
 
 
 def read_repository_identity(root: Path) -> str | None:
-    """Return the ID of the first commit (clones share it, other repositories do not), None where there is none."""
+    """Return the ID of the first commit (clones share it, other repositories do not), None where there is none, or where a
+    shallow clone, as pipelines make them, does not have it.
+    """
+    if is_shallow(root):
+        return None
     roots = ask_git(root, "rev-list", "--max-parents=0", "HEAD")
     return min(roots.split()) if roots and roots.split() else None
 

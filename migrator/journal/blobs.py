@@ -15,6 +15,10 @@ class BlobStore:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
+    def where(self, digest: str) -> Path:
+        """Return where the blob with this digest is kept, or would be."""
+        return self._directory / digest
+
     def write(self, data: bytes) -> str:
         """Keep ``data`` durably and return its sha256 (lower-case hex).
 

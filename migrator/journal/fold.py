@@ -6,6 +6,10 @@ from enum import StrEnum
 
 from migrator.journal.record import Body, Record, RecordKind
 
+_FINAL = (
+    "finalize"  # this step has no effect but its intent: whoever reads it, on whatever machine, gives up the way back
+)
+
 
 class StepState(StrEnum):
     """How far one step of one unit is."""
@@ -58,6 +62,7 @@ class RunView:
     outcome: str | None = None
     stopped: Body | None = None
     started_at: str = ""
+    begun_by: str = ""  # user@host
     updated_at: str = ""
 
     def step(self, step: str, unit: str) -> StepView:
@@ -77,12 +82,15 @@ class RunView:
                 self.run_id = str(record.body.get("run", ""))
                 self.plan_digest = str(record.body.get("plan", ""))
                 self.started_at = record.at
+                self.begun_by = str(record.body.get("who", ""))
             case RecordKind.INTENT:
                 # A new intent for a step that was settled as not done starts it afresh.
                 self.steps[key] = StepView(
                     step=record.step, unit=record.unit, intent=record.body, number=record.number, begun_at=record.at
                 )
                 self.stopped = None
+                if record.step == _FINAL:
+                    self.outcome = "finalized"
             case RecordKind.DONE | RecordKind.UNDO_INTENT | RecordKind.UNDONE:
                 self.steps[key] = _advance(self.step(*key), record)
                 self.stopped = None
@@ -110,7 +118,8 @@ def _advance(view: StepView, record: Record) -> StepView:
         intent=view.intent,
         evidence=pick(RecordKind.DONE, view.evidence),
         undo_intent=pick(RecordKind.UNDO_INTENT, view.undo_intent),
-        undo_evidence=pick(RecordKind.UNDONE, view.undo_evidence),
+        # What is taken back once more is in doubt again.
+        undo_evidence=pick(RecordKind.UNDONE, None if record.kind is RecordKind.UNDO_INTENT else view.undo_evidence),
         number=record.number,
         begun_at=view.begun_at,
     )

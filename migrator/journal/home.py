@@ -1,17 +1,19 @@
 """``.migrator/``: where plans and runs of one repository live (interface.md section 4)."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from migrator.errors import ConfigurationError, UsageError
+from migrator.errors import ConfigurationError, NoRunError, UsageError
 from migrator.journal.durable import make_private_directory, sync_directory, write_durably
 from migrator.journal.process_lock import hold_lock
 from migrator.journal.run_directory import RunDirectory
 
 HOME = ".migrator"
 _INCOMING = ".incoming"
+_SHOWN = 5
+_LONGEST = 128  # characters of a name that is shown
 
 
 class Home:
@@ -58,23 +60,19 @@ class Home:
     def find_run(self, name: str | None) -> RunDirectory:
         """Return the run with this id or directory; the latest without a name.
 
-        Raises: UsageError when there is none, ConfigurationError when a link stands where none belongs.
+        Raises: NoRunError when there is none, UsageError when there are several, ConfigurationError when a link stands where
+        none belongs.
         """
         runs = self.runs()
         if name is None:
             if not runs:
-                raise UsageError("there is no run yet", where=str(self.path / "runs"), hint="migrator migrate")
+                begin = "migrator migrate" if self.default_plan.exists() else "migrator plan"
+                raise NoRunError("there is no run yet", where=str(self.path / "runs"), hint=begin)
             return runs[-1]
-        directory = Path(name)
-        if (directory / "journal.jsonl").is_file():
-            return _open_run(directory.resolve())
-        matches = [run for run in runs if run.run_id == name] or [run for run in runs if run.run_id.startswith(name)]
-        if len(matches) != 1:
-            known = ", ".join(run.run_id for run in runs[-5:]) or "none"
-            raise UsageError(
-                f"no single run is called {name}", where=str(self.path / "runs"), hint=f"name one of: {known}"
-            )
-        return matches[0]
+        if directory := _find_directory(name):
+            return _open_run(directory)
+        found = match_run([run.run_id for run in runs], name, where=str(self.path / "runs"))
+        return RunDirectory(self.path / "runs" / found)
 
     def create_run(self, run_id: str, plan: bytes) -> RunDirectory:
         """Create a run with its own copy of the plan, durably."""
@@ -111,6 +109,30 @@ class Home:
         self.prepare()
         with hold_lock(self.path / "lock", "this repository"):
             yield
+
+
+def match_run(known: Sequence[str], name: str, *, where: str) -> str:
+    """Return the one of the ``known`` ids, oldest first, that is ``name`` or begins with it.
+
+    Raises: NoRunError when none does, UsageError when several do.
+    """
+    matches = [name] if name in known else [run_id for run_id in known if name and run_id.startswith(name)]
+    if len(matches) == 1:
+        return matches[0]
+    latest = ", ".join((matches or known)[-_SHOWN:])
+    if matches:
+        raise UsageError(f"{len(matches)} runs begin with {name}", where=where, hint=f"name one of: {latest}")
+    hint = f"name one of: {latest}" if latest else "there is no run yet: migrator plan"
+    raise NoRunError(f"no run is called {name[:_LONGEST]!r}", where=where, hint=hint)
+
+
+def _find_directory(name: str) -> Path | None:
+    """Return the run directory that ``name`` is the path of; a name that can be none is no run's."""
+    try:
+        directory = Path(name) if name else None
+        return directory.resolve() if directory and (directory / "journal.jsonl").is_file() else None
+    except (OSError, ValueError):
+        return None
 
 
 @contextmanager

@@ -26,13 +26,15 @@ def read_log(path: Path) -> tuple[Record, ...]:
     return _read(path)[0]
 
 
-def check_journal(data: bytes, *, where: str) -> None:
-    """Check that ``data`` is a journal of whole records, as another machine left it.
+def read_journal_bytes(data: bytes, *, where: str) -> tuple[Record, ...]:
+    """Return the records of a journal of whole records, as another machine left it.
 
     Raises: JournalError.
     """
-    if _parse(data, where)[2] != len(data):
+    records, _, whole = _parse(data, where)
+    if whole != len(data):
         raise _damaged("the journal's last line is cut off", where, data.count(b"\n") + 1)
+    return records
 
 
 def _read(path: Path) -> tuple[tuple[Record, ...], str, int]:
@@ -47,19 +49,20 @@ def _read(path: Path) -> tuple[tuple[Record, ...], str, int]:
 
 
 def _parse(data: bytes, where: str) -> tuple[tuple[Record, ...], str, int]:
-    *lines, tail = data.split(b"\n")
     records: list[Record] = []
     previous = GENESIS
-    for number, line in enumerate(lines, 1):
+    start = 0
+    while (end := data.find(b"\n", start)) >= 0:  # line by line: what is none stops at its first one
         try:
-            record, previous = decode_record(line, previous, number)
+            record, previous = decode_record(data[start:end], previous, len(records) + 1)
         except JournalError as error:
-            raise _damaged(error.message, where, number) from None
+            raise _damaged(error.message, where, len(records) + 1) from None
         records.append(record)
-    if _is_whole(tail[:-1], previous, len(lines) + 1):
+        start = end + 1
+    if _is_whole(data[start:-1], previous, len(records) + 1):
         # Dropping it would forget an effect: a write that was cut short cannot leave a byte behind its record.
-        raise _damaged("the end of the journal's last line is damaged", where, len(lines) + 1)
-    return tuple(records), previous, len(data) - len(tail)
+        raise _damaged("the end of the journal's last line is damaged", where, len(records) + 1)
+    return tuple(records), previous, start
 
 
 def _is_whole(line: bytes, previous: str, number: int) -> bool:

@@ -1,16 +1,17 @@
 """The directory of one run: its plan, journal and blobs, and who works on it (interface.md section 4)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from migrator.errors import ConfigurationError, JournalError, JournalWriteError
 from migrator.journal.blobs import BlobStore
-from migrator.journal.durable import make_private_directory, write_durably
+from migrator.journal.durable import write_durably
 from migrator.journal.fold import RunView, fold
 from migrator.journal.log import Log, read_log
 from migrator.journal.process_lock import hold_lock
+from migrator.journal.record import Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,11 @@ class RunDirectory:
     def run_id(self) -> str:
         """The run's name: its directory's name."""
         return self.path.name
+
+    @property
+    def where(self) -> str:
+        """Where it is, for people."""
+        return str(self.path)
 
     @property
     def blobs(self) -> BlobStore:
@@ -85,24 +91,34 @@ class RunDirectory:
     def read_holder(self, new_id: Callable[[], str]) -> str:
         """Return the ID under which this run directory holds the run against other machines; made once, durably.
 
+        A copy of the directory is another holder, or two machines that each have one would both take the run for theirs: the
+        ID ends in the file's inode, which no copy has.
+
         Raises: JournalWriteError.
         """
         path = self.path / "holder"
         try:
             if not path.exists():
                 write_durably(path, new_id().encode() + b"\n")
-            return path.read_text("ascii").strip()
+            return f"{path.read_text('ascii').strip()}-{tell_apart(path)}"
         except OSError as error:
             raise JournalWriteError(f"{path.name} cannot be kept: {error.strerror}", where=str(path)) from None
         except UnicodeDecodeError:
             raise JournalError("the file does not hold what was written", where=str(path)) from None
+
+    def read_records(self) -> Sequence[Record]:
+        """Return every record of the journal.
+
+        Raises: JournalError.
+        """
+        return read_log(self._journal)
 
     def read_view(self) -> RunView:
         """Return what the journal says.
 
         Raises: JournalError.
         """
-        return fold(read_log(self._journal))
+        return fold(self.read_records())
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -117,8 +133,7 @@ class RunDirectory:
         """Open the journal for writing; hold ``locked()`` meanwhile."""
         return Log(self._journal, clock)
 
-    def make_scratch(self) -> Path:
-        """Return a private directory for temporary files that may hold secrets, below the run."""
-        scratch = self.path / "scratch"
-        make_private_directory(scratch)
-        return scratch
+
+def tell_apart(path: Path) -> str:
+    """Return what a file has and no copy of it: its inode."""
+    return str(path.stat().st_ino)

@@ -5,12 +5,15 @@ A plan is handed about and reviewed by eye. Its digest finds damage, not malice:
 digest. So what no plan of this program names is refused before anything of it is believed.
 """
 
+import re
 import unicodedata
+from typing import Any
 
 from migrator.errors import RefusedError
 from migrator.plan.model import Plan
 
 _OTHERWISE = "spells a letter in a way that looks like another name (it is not in Unicode's form NFC)"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 _NEVER = {".git", ".migrator", ".terraform"}
 
 
@@ -26,6 +29,10 @@ def check_bounds(plan: Plan, *, where: str) -> None:
     for state in plan.states:
         if problem := find_name_problem(state.name):
             raise _build_error(f"the state {state.name!r}, whose name {problem}", where)
+    digests = [*(state.sha256 for state in plan.states), *(file.pre_sha256 for file in plan.files)]
+    for digest in (*(one for one in digests if one is not None), *(file.post_sha256 for file in plan.files)):
+        if not is_digest(digest):
+            raise _build_error(f"{digest!r} as a digest, which is none", where)
 
 
 def _build_error(what: str, where: str) -> RefusedError:
@@ -35,6 +42,11 @@ def _build_error(what: str, where: str) -> RefusedError:
         now="nothing was touched",
         hint="find out who made it; then: migrator plan",
     )
+
+
+def is_digest(value: Any) -> bool:
+    """Return whether this is a sha256 as this program writes it."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
 
 
 def find_path_problem(path: str) -> str | None:

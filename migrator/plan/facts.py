@@ -30,12 +30,19 @@ class Facts:
 
 def build_key(settings: Settings, project: Project, state: BoundState) -> str:
     """Return the object key of a state."""
-    return settings.target.key.format(
-        project_path=project.path,
-        project_id=project.id,
+    return format_key(
+        settings.target.key,
+        project,
         stack=state.stack.name,
         environment=state.environment,
         state=state.observed.name,
+    )
+
+
+def format_key(template: str, project: Project, *, stack: str, environment: str, state: str) -> str:
+    """Return the object key that a template gives."""
+    return template.format(
+        project_path=project.path, project_id=project.id, stack=stack, environment=environment, state=state
     )
 
 

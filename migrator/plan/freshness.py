@@ -10,11 +10,12 @@ from migrator.plan.model import Plan
 
 
 def check_repository(plan: Plan, identity: str | None) -> None:
-    """Check that the plan was made for this repository.
+    """Check that the plan was made for this repository. One that was made where nobody knew which (a shallow clone) is
+    compared by its files alone.
 
     Raises: StalePlanError.
     """
-    if plan.repository.identity != identity:
+    if plan.repository.identity not in (identity, None):
         raise StalePlanError(
             "the plan was made for another repository",
             where=f"first commit here {identity or 'none'}, in the plan {plan.repository.identity or 'none'}",

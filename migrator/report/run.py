@@ -7,6 +7,7 @@ from rich.console import RenderableType
 from rich.markup import escape
 
 from migrator.engine.events import Event
+from migrator.engine.left_files import BroughtAlong
 from migrator.engine.phases import Phase
 from migrator.engine.status import RunStatus, StateStatus
 from migrator.engine.taking_back import Carried
@@ -114,6 +115,18 @@ def build_checks_report(checks: Sequence[Check], *, everything: bool) -> list[Re
     if failed:
         return [*parts, f"\n{len(failed)} of {build_count(len(checks), 'check')} fail"]
     return [*parts, f"\nall {build_count(len(checks), 'check')} hold"]
+
+
+def build_files_report(files: BroughtAlong) -> list[RenderableType]:
+    """Return what was done to files of this work tree because the run had changed another one, and what was not."""
+    lines = [f"  this work tree was not the one that the run changed; brought along: {', '.join(files.changed)}"]
+    lines = lines if files.changed else []
+    if files.left:
+        lines.append(
+            f"  left as they are, for somebody edited them: {', '.join(files.left)}; see that they name the right backend "
+            "(git diff, git log)"
+        )
+    return [escape(make_line(line)) for line in lines]
 
 
 def build_carried_report(carried: Sequence[Carried]) -> list[RenderableType]:

@@ -77,7 +77,8 @@ def test_a_command_that_is_killed_at_a_request(stages: Stages, name: str, story:
     command = (*direction.command, lab.bucket) if name == "finalize" else direction.command
     ends = stages.find_ends(direction.stage, *command)
     last = stages.run(direction.stage, *command).requests - JITTER
-    number = 1 + story * (last - 1) // (direction.stories - 1)
+    # The first request of ``migrate`` looks for the run of another machine: there is none here by then, and none after a kill.
+    number = 2 + story * (last - 2) // (direction.stories - 1)
     moment = tuple(Moment)[story % 3]
     watcher = stages.rewind(direction.stage)
     kill_at(lab, command, moment, number)

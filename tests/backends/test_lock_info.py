@@ -59,6 +59,8 @@ def test_what_is_written_is_read_back(info: LockInfo) -> None:
         b'{"ID":7}',
         b'{"message":"409 Conflict: Resource lock"}',
         b"\xff\xfe\x00",
+        b"[" * 200_000,
+        b'{"ID":' * 100_000,
     ],
 )
 def test_what_is_not_a_lock_info_is_none(data: bytes) -> None:

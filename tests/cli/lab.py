@@ -6,6 +6,7 @@ program: files, states, locks, objects.
 """
 
 import contextlib
+import copy
 import io
 import itertools
 import json
@@ -23,6 +24,7 @@ from migrator.standin import Fault, Lock, Standin, StateTruth, parse_configurati
 from tests.support.programs import OUR_CODE
 from tests.support.s3_servers import S3Server
 
+MIRROR = ".migrator/"  # the default of target.run_prefix
 CHECKOUT = Path(__file__).resolve().parents[2]
 TOKEN = "glpat-small-lab"
 DEVELOPER_TOKEN = "glpat-of-a-developer"  # may read, may not lock
@@ -195,6 +197,31 @@ class Lab:
     def runs(self) -> list[Path]:
         directory = self.repo / ".migrator" / "runs"
         return sorted(directory.iterdir()) if directory.is_dir() else []
+
+    def mirrored(self) -> dict[str, bytes]:
+        """Everything below the prefix where runs are mirrored, by its name there."""
+        client = self.server.client()
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=MIRROR)
+        keys = [one["Key"] for page in pages for one in page.get("Contents", [])]
+        return {key.removeprefix(MIRROR): client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
+
+    # -- other machines ----------------------------------------------------------------------------------------------
+
+    def commit(self) -> None:
+        """Commit whatever stands in the work tree."""
+        self.git("add", "-A")
+        self.git("commit", "-q", "--allow-empty", "-m", "work")
+
+    def clone(self, name: str = "elsewhere") -> "Lab":
+        """A fresh clone of what is committed, on another machine: the same servers and credentials, no run directory."""
+        there = copy.copy(self)
+        there.repo = self.directory / name
+        subprocess.run(["git", "clone", "-q", str(self.repo), str(there.repo)], check=True, capture_output=True)
+        return there
+
+    def git(self, *arguments: str) -> str:
+        command = ["git", "-C", str(self.repo), "-c", "user.name=lab", "-c", "user.email=lab@example.com", *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     # -- making the world --------------------------------------------------------------------------------------------
 

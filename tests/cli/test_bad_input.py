@@ -179,8 +179,12 @@ def test_bad_input_is_told_and_touches_nothing(lab, row):
 
 @pytest.mark.parametrize("command", ["verify", "status", "rollback", "finalize"])
 def test_a_run_that_does_not_exist(lab, command):
-    check_told(lab.run(command), code=2, what="there is no run yet", where=".migrator/runs", then="migrator migrate")
-    check_told(lab.run(command, "2020"), code=2, what="no single run is called 2020", then="name one of: none")
+    check_told(
+        lab.run(command), code=2, what="there is no run yet", where=".migrator/runs; s3://", then="migrator plan"
+    )
+    check_told(
+        lab.run(command, "2020"), code=2, what="no run is called '2020'", then="there is no run yet: migrator plan"
+    )
 
 
 def test_init_never_overwrites(lab):
@@ -327,6 +331,24 @@ def test_an_unreachable_target(lab):
         done = lab.run(command)
         check_told(done, code=6, what="no connection to http://127.0.0.1", where="PUT s3://", then="target.endpoint")
     assert lab.world() == before
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 409, 500])
+@pytest.mark.parametrize(
+    "body", [b"[" * 60_000, b"[" * 200_000, b"\xff\xfe\x00", b'{"message": "\\ud800"}', b"1" * 5000]
+)
+@pytest.mark.parametrize("side", ["source", "target"])
+def test_a_server_that_answers_what_nobody_can_read(lab, side, status, body):
+    """Deeply nested, no text, half a character, a number of thousands of digits: told, and never a bug of ours."""
+    upstream = lab.url if side == "source" else lab.server.endpoint
+    answer = {"status": status, "headers": {"Content-Type": "application/json", "ETag": '"x"'}, "body": body}
+    lab.migrate()
+    with FaultProxy(upstream) as proxy:
+        lab.write_settings((upstream, proxy.url))
+        proxy.inject(Fault(Effect.ANSWER, times=10_000, **answer))
+        done = lab.run("plan")
+    assert done.code in (4, 6), done.err
+    assert "this is a bug" not in done.err
 
 
 @pytest.mark.parametrize("side", ["source", "target"])

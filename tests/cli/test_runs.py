@@ -426,7 +426,7 @@ def test_rollback_with_an_edited_file_is_refused_and_goes_on_when_it_is_undone(l
     before = lab.world()
     done = lab.run("rollback", "--yes")
     check_told(done, code=4, what="edited after the cut-over", where="stacks/alpha/backend.tf", now="nothing was touched",
-               then="take the edit back (git diff, git log -- stacks/alpha/backend.tf)")  # fmt: skip
+               then="keep the edit elsewhere (git diff), then: git checkout")  # fmt: skip
     assert lab.world() == before
     path.write_text(cut_over)
     assert lab.run("rollback", "--yes").code == 0

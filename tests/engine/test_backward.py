@@ -160,15 +160,25 @@ def test_a_lost_copy_of_a_file_blocks_before_anything_is_touched(world):
     world.migrate()
     file = world.plan.files[1]
     (world.directory().path / "blobs" / file.pre_sha256).write_bytes(b"damaged")
+    world.run_store.remove(f"runs/{world.directory().run_id}/blobs/{file.pre_sha256}", sha256=file.pre_sha256)
     assert ("pre-image", file.path) in world.failed_checks()
     assert_blocked(
         world,
         RefusedError,
         "missing or damaged",
-        hint=f"put the file back by hand (git checkout -- {file.path}), then: migrator rollback",
+        hint=f"put back what was there before the cut-over: find the version of {file.path} with the sha256 {file.pre_sha256} (git log -- {file.path}), "
+        "then: migrator rollback",
     )
     (world.root / file.path).write_bytes(b'backend "http" {}\r\n')
     world.rollback()
+
+
+def test_a_lost_copy_of_a_file_comes_back_from_the_mirror(world):
+    world.migrate()
+    file = world.plan.files[1]
+    (world.directory().path / "blobs" / file.pre_sha256).write_bytes(b"damaged")
+    world.rollback()
+    assert (world.root / file.path).read_bytes() == b'backend "http" {}\r\n'
 
 
 def test_the_blob_of_a_state_is_not_needed_to_carry_its_successor_back(world):

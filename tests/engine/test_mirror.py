@@ -4,7 +4,7 @@ from hashlib import sha256
 
 import pytest
 
-from migrator.engine.mirror import fetch_run, list_runs
+from migrator.engine.mirrored_run import fetch_run, list_runs
 from migrator.engine.phases import Phase
 from migrator.errors import BackendError, BackendUnreachableError, ForeignLockError, JournalError, StoppedError
 from migrator.journal.blobs import BlobStore

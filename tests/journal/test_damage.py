@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from migrator.errors import JournalError
 from migrator.journal.fold import fold
-from migrator.journal.log import Log, check_journal, read_log
+from migrator.journal.log import Log, read_journal_bytes, read_log
 from migrator.journal.record import GENESIS, Fact, Record, RecordKind, encode_record
 
 NOW = "2026-01-02T03:04:05Z"
@@ -134,10 +134,10 @@ def test_a_journal_from_elsewhere_must_be_whole(path: Path, journal: tuple[list[
     found = read(path, data)
     whole = found is not None and data.count(b"\n") == len(found) and (not data or data.endswith(b"\n"))
     if whole:
-        check_journal(data, where="there")
+        read_journal_bytes(data, where="there")
     else:
         with pytest.raises(JournalError):
-            check_journal(data, where="there")
+            read_journal_bytes(data, where="there")
 
 
 LINES = st.lists(

@@ -23,7 +23,6 @@ def test_everything_is_private_from_creation(tmp_path, umask):
         home = Home(tmp_path)
         run = home.create_run("run-1", b"{}")
         run.blobs.write(b"secret")
-        run.make_scratch()
         log = run.open_log(lambda: "t")
         log.append(RecordKind.RUN, {"run": "run-1"})
         log.close()
@@ -32,7 +31,7 @@ def test_everything_is_private_from_creation(tmp_path, umask):
     finally:
         os.umask(before)
     found = [home.path, *home.path.rglob("*")]
-    assert len(found) == 10
+    assert len(found) == 9
     for path in found:
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
     assert (home.path / ".gitignore").read_bytes() == b"*\n"
@@ -43,7 +42,7 @@ def test_looking_creates_nothing(tmp_path):
     assert home.runs() == []
     with pytest.raises(UsageError) as absent:
         home.find_run(None)
-    assert (absent.value.exit_code, absent.value.hint) == (2, "migrator migrate")
+    assert (absent.value.exit_code, absent.value.hint) == (2, "migrator plan")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -154,7 +153,7 @@ def test_a_run_is_found_by_id_beginning_directory_or_as_the_latest(tmp_path):
     assert home.find_run(None) == second
     assert home.find_run("20260101-aa") == home.find_run("20260101") == first
     assert home.find_run(str(first.path)).run_id == first.run_id
-    with pytest.raises(UsageError, match="no single run"):
+    with pytest.raises(UsageError, match="2 runs begin with 2026"):
         home.find_run("2026")
     assert (first.read_plan_bytes(), second.read_plan_bytes()) == (b"1", b"2")
     assert (first.read_view().run_id, first.read_view().plan_digest) == ("20260101-aa", "d")

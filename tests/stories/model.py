@@ -300,8 +300,9 @@ class RunStoreModel:
         stem = self._stem + prefix
         return sorted(key.removeprefix(self._stem) for key in self._s3.objects if key.startswith(stem))
 
-    def read(self, name: str) -> bytes | None:
-        return self._s3.objects.get(self._stem + name)
+    def read(self, name: str, *, most: int | None = None) -> bytes | None:
+        data = self._s3.objects.get(self._stem + name)
+        return data if data is None or most is None else data[: most + 1]
 
     def create(self, name: str, data: bytes) -> Created:
         before = self._s3.objects.get(self._stem + name)

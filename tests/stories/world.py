@@ -20,7 +20,8 @@ from unittest import mock
 
 from migrator.backends.lock_info import LockInfo
 from migrator.engine.finalize import check_may_finalize, finalize
-from migrator.engine.mirror import Mirror, fetch_run, list_runs
+from migrator.engine.mirror import Mirror
+from migrator.engine.mirrored_run import fetch_run, list_runs
 from migrator.engine.phases import Phase, StepKind
 from migrator.engine.ports import Ports
 from migrator.engine.rollback import rollback
@@ -292,7 +293,7 @@ class StoryWorld:
             return None
         with self._command("finalize", happenings) as ended, self._open(self.homes[0].find_run(self.run_id)) as run:
             if run.view.outcome != Phase.FINALIZED:
-                check_may_finalize(self.plan, run, confirm=BUCKET)
+                check_may_finalize(self.plan, run.view, confirm=BUCKET)
                 finalize(self.plan, run, self._verify(run.ports, run.view))
         return ended.error
 

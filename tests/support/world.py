@@ -28,7 +28,8 @@ from migrator.backends.retry import RetryPolicy
 from migrator.backends.s3 import S3Target
 from migrator.backends.s3_run_store import S3RunStore
 from migrator.engine.finalize import check_may_finalize, finalize
-from migrator.engine.mirror import Mirror, fetch_run, list_runs
+from migrator.engine.mirror import Mirror
+from migrator.engine.mirrored_run import fetch_run, list_runs
 from migrator.engine.phases import Phase
 from migrator.engine.ports import Ports
 from migrator.engine.rollback import rollback
@@ -192,7 +193,7 @@ class World:
     def finalize(self, confirm: str = BUCKET, **opening: Any) -> None:
         run = self.open(**opening)
         try:
-            check_may_finalize(self.plan, run, confirm=confirm)
+            check_may_finalize(self.plan, run.view, confirm=confirm)
             finalize(self.plan, run, self.verify())
         finally:
             run.end_mirror()

@@ -48,9 +48,14 @@ class Finalize:
 
         Raises: RefusedError.
         """
-        raise RefusedError(
-            "this run was finalized: the way back was given up",
-            where=self.run_id,
-            now="nothing was touched",
-            hint="migrator status",
-        )
+        raise build_final_refusal(self.run_id)
+
+
+def build_final_refusal(run_id: str) -> RefusedError:
+    """Return the error of a way back that was given up."""
+    return RefusedError(
+        "this run was finalized: the way back was given up",
+        where=run_id,
+        now="nothing was touched",
+        hint="migrator status",
+    )

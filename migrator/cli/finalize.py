@@ -46,7 +46,7 @@ def finalize(
     _check(working.plan, working.read_newest_view(), confirm)
     command = f"migrator finalize --confirm {working.plan.target.bucket}"
     with invocation.home.locked():
-        working = working.fetch()
+        working = working.fetch(command=command, take_over=take_over)
         with working.open_run(command=command, take_over=take_over) as opened:
             _check(working.plan, opened.view, confirm)
             if opened.view.outcome != Phase.FINALIZED:

@@ -85,14 +85,15 @@ def migrate(
     if run is not None and run.read_view().outcome == Phase.MIGRATED:
         _show_over(Working(invocation=invocation, run=run, plan=chosen.plan, digest=chosen.digest, tree=tree))
         return
+    command = f"migrator migrate {plan}" if plan else "migrator migrate"
     if not yes:
-        again = f"migrator migrate {plan or ''} --yes".replace("  ", " ")
-        confirm(invocation, _build_question(invocation, chosen, run, tree), command=again)
+        confirm(invocation, _build_question(invocation, chosen, run, tree), command=f"{command} --yes")
     with invocation.home.locked():
         run = find_unfinished(invocation, chosen.digest) or run
         run = run or invocation.home.create_run(_build_run_id(invocation, chosen.digest), chosen.data)
-        working = Working(invocation=invocation, run=run, plan=chosen.plan, digest=chosen.digest, tree=tree).fetch()
-        reached, files = _work(working, Phase(until) if until else Phase.MIGRATED, take_over=take_over)
+        working = Working(invocation=invocation, run=run, plan=chosen.plan, digest=chosen.digest, tree=tree)
+        working = working.fetch(command=command, take_over=take_over)
+        reached, files = _work(working, Phase(until) if until else Phase.MIGRATED, command=command, take_over=take_over)
     _show_end(working, reached, files)
 
 
@@ -126,11 +127,11 @@ def _build_run_id(invocation: Invocation, digest: str) -> str:
     return f"{stamp if stamp > last else f'{last}1'}-{digest[:8]}"
 
 
-def _work(working: Working, until: Phase, *, take_over: bool) -> tuple[Phase, BroughtAlong]:
+def _work(working: Working, until: Phase, *, command: str, take_over: bool) -> tuple[Phase, BroughtAlong]:
     from migrator.cli.wiring import who_am_i
 
     output = working.invocation.output
-    with working.open_run(command="migrator migrate", take_over=take_over) as run:
+    with working.open_run(command=command, take_over=take_over) as run:
         if not run.view.run_id:
             begin = {
                 "format": FORMAT,

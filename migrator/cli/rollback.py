@@ -75,7 +75,7 @@ def rollback(
             again = f"migrator rollback {named}{'--without-target ' if without_target else ''}--yes"
             confirm(invocation, f"Roll back {describe_run(working, view)}: {what}?", command=again)
     with invocation.home.locked():
-        working = working.fetch()
+        working = working.fetch(command="migrator rollback", take_over=take_over)
         _roll_back(working, take_over=take_over, without_target=without_target)
 
 

@@ -56,15 +56,19 @@ class Working:
             return self.run
         raise InternalError(f"run {self.run.run_id} was not fetched")
 
-    def fetch(self) -> "Working":
+    def fetch(self, *, command: str, take_over: bool) -> "Working":
         """Return the run with a directory of its own here, fetched where it was only read. Hold ``Home.locked()``.
 
-        Raises: BackendError, JournalError.
+        A run that another machine works on leaves no copy here, which would be of yesterday soon.
+
+        Raises: ForeignLockError, BackendError, JournalError.
         """
         if isinstance(self.run, RunDirectory):
             return self
         if here := [run for run in self.invocation.home.runs() if run.run_id == self.run.run_id]:
             return replace(self, run=here[0])  # another command fetched it meanwhile
+        if not take_over:
+            self.run.check_not_held(command=command)
         self.invocation.output.say(f"fetching run {escape(self.run.run_id)} from {escape(self.run.where)}")
         return replace(self, run=self.run.fetch(self.invocation.home))
 

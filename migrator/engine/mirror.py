@@ -15,13 +15,20 @@ from hashlib import sha256
 
 from migrator.backends.base import Created, RunStore
 from migrator.backends.lock_info import LockInfo, decode_lock_info, encode_lock_info
-from migrator.engine.mirrored_run import RUNS, check_fits, fetch_blobs, list_blobs, read_journal
+from migrator.engine.mirrored_run import (
+    RUNS,
+    build_held_refusal,
+    check_fits,
+    fetch_blobs,
+    list_blobs,
+    read_journal,
+    read_lock,
+)
 from migrator.engine.parallel import run_in_parallel, run_within_memory
-from migrator.errors import ForeignLockError, StoppedError
+from migrator.errors import StoppedError
 from migrator.journal.run_directory import RunDirectory
 
 _ATTEMPTS = 3
-_MOST_LOCK = 1024 * 1024
 
 
 class Mirror:
@@ -49,12 +56,12 @@ class Mirror:
         Raises: ForeignLockError that names the holder, BackendError.
         """
         data = encode_lock_info(self._info)
-        holder: LockInfo | None = None
+        found: bytes | None = None
         for _ in range(_ATTEMPTS):
             if self._store.create(self._stem + "lock", data) is not Created.EXISTS_OTHER:
                 self._lock = data
                 return
-            found = self._store.read(self._stem + "lock", most=_MOST_LOCK)
+            found = read_lock(self._store, self._directory.run_id)
             holder = decode_lock_info(found or b"")
             if found is not None and holder is not None and holder.id == self._info.id:
                 self._lock = found
@@ -63,13 +70,7 @@ class Mirror:
                 break
             if found is not None:
                 self._store.remove(self._stem + "lock", sha256=sha256(found).hexdigest())
-        described = holder.describe() if holder else "somebody whose lock nobody can read"
-        raise ForeignLockError(
-            f"this run is worked on from another place by {described}",
-            where=self._store.where(self._stem + "lock"),
-            now="this command did nothing",
-            hint=f"wait until it ends; only if that process is dead for certain: {command} --take-over",
-        )
+        raise build_held_refusal(self._store, self._directory.run_id, found or b"", command=command)
 
     def synchronise(self) -> bool:
         """Bring what another machine did since, and blobs that were lost here, into the run directory; return whether another

@@ -12,10 +12,11 @@ from functools import cached_property, partial
 from hashlib import sha256
 
 from migrator.backends.base import RunStore
+from migrator.backends.lock_info import decode_lock_info
 from migrator.engine.foreign_journal import check_journal_fits
 from migrator.engine.parallel import run_in_parallel
 from migrator.engine.phases import StepKind
-from migrator.errors import JournalError, MigratorError
+from migrator.errors import ForeignLockError, JournalError, MigratorError
 from migrator.journal.fold import RunView
 from migrator.journal.home import Home
 from migrator.journal.log import read_journal_bytes
@@ -32,6 +33,7 @@ _MIB = 1024 * 1024
 _MOST_PLAN = 64 * _MIB
 _MOST_JOURNAL = 256 * _MIB  # ten thousand states that went there and back take less than half of it
 _MOST_BLOB = 512 * _MIB
+_MOST_LOCK = _MIB
 _FETCHERS = 4
 _KEPT: Mapping[tuple[str, str], str] = {  # the records of what was kept, and where they name it
     (RecordKind.DONE, StepKind.CAPTURE): "sha256",
@@ -56,6 +58,26 @@ def read_mirrored_plan(store: RunStore, run_id: str) -> bytes:
     Raises: BackendError, JournalError when it is gone, or is larger than plans are.
     """
     return _read(store, f"{RUNS}{run_id}/plan.json", "the plan of the mirrored run", most=_MOST_PLAN)
+
+
+def read_lock(store: RunStore, run_id: str) -> bytes | None:
+    """Return the lock of a mirrored run, None when nobody holds it.
+
+    Raises: BackendError.
+    """
+    return store.read(f"{RUNS}{run_id}/lock", most=_MOST_LOCK)
+
+
+def build_held_refusal(store: RunStore, run_id: str, lock: bytes, *, command: str) -> ForeignLockError:
+    """Return the refusal to work on a run that another machine holds by ``lock``."""
+    holder = decode_lock_info(lock)
+    return ForeignLockError(
+        "this run is worked on from another place by "
+        f"{holder.describe() if holder else 'somebody whose lock nobody can read'}",
+        where=store.where(f"{RUNS}{run_id}/lock"),
+        now="this command did nothing",
+        hint=f"wait until it ends; only if that process is dead for certain: {command} --take-over",
+    )
 
 
 def decode_mirrored_plan(data: bytes, *, where: str) -> Plan:
@@ -104,6 +126,14 @@ class MirroredRun:
         Raises: JournalError.
         """
         return self._checked[1]
+
+    def check_not_held(self, *, command: str) -> None:
+        """Look whether another machine works on the run; ``command`` is what somebody types who knows that it is dead.
+
+        Raises: ForeignLockError that names the holder, BackendError.
+        """
+        if (lock := read_lock(self.store, self.run_id)) is not None:
+            raise build_held_refusal(self.store, self.run_id, lock, command=command)
 
     def fetch(self, home: Home) -> RunDirectory:
         """Make the run directory of this run, and return it. Hold ``home.locked()``.

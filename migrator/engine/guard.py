@@ -8,7 +8,7 @@ from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import StepKind
 from migrator.engine.run import Run
 from migrator.engine.steps.unlock_target import held_target_lock
-from migrator.errors import ForeignLockError, RefusedError, StalePlanError
+from migrator.errors import CredentialsRefusedError, ForeignLockError, RefusedError, StalePlanError
 from migrator.journal.fold import RunView, StepState
 from migrator.journal.record import Body
 from migrator.plan.model import Plan, PlannedState
@@ -122,14 +122,21 @@ def _check_state(state: PlannedState, run: Run) -> None:
 def read_source_lock(source: StateSource, name: str, run: RunView) -> tuple[LockInfo | None, bool]:
     """Return who holds the source's lock, and whether it is this run.
 
-    Under a protection rule GitLab tells nobody the ID of a lock: then its user and its time must be those of our own.
+    GitLab tells the ID of a lock only to those whom no protection rule keeps out: to others its user and its time must be
+    those of our own.
 
     Raises: BackendError.
     """
     view = run.step(StepKind.LOCK_SOURCE, name)
     lock = {**(view.intent or {}), **(view.evidence or {})}
-    protected = source.read_protection(name).rule is not None
-    holder = source.read_lock(name, "" if protected else str(lock.get("lock_id", "")))
+    rule = source.read_protection(name).rule
+    try:
+        kept_out = rule is not None and rule.keeps_everybody_out
+        holder = source.read_lock(name, "" if kept_out else str(lock.get("lock_id", "")))
+    except CredentialsRefusedError:
+        if rule is None:
+            raise
+        holder = source.read_lock(name, "")
     return holder, holder is not None and _is_ours(holder, lock)
 
 

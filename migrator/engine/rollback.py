@@ -131,7 +131,8 @@ def _close_both_sides(plan: Plan, run: Run) -> None:
     """Hold both locks and nothing more, as before cut-over. A seal whose lock was opened by hand and not used is closed
     again, once the rule that would forbid it is gone.
     """
-    opened = [state for state in plan.states if was_open(state, run)]
+    # Whose target lock is being given back was closed before; that its lock is gone says nothing of the way forward.
+    opened = [state for state in plan.states if was_open(state, run) and not _is_being_unlocked(state, run)]
     locked = _for_each(opened, _is_still_locked, run)
     opened = [state for state in opened if not locked[state.name]]
     undo_for_states(opened, (StepKind.UNLOCK_TARGET,), run)
@@ -154,6 +155,10 @@ def _close_target(state: PlannedState, run: Run) -> None:
     if holder is None:
         info = run.ports.build_lock("migrator: state moves back to GitLab", lock_id=lock_id)
         run.ports.target.acquire_lock(state.key, info)
+
+
+def _is_being_unlocked(state: PlannedState, run: Run) -> bool:
+    return run.view.step(StepKind.LOCK_TARGET, state.name).undo_intent is not None
 
 
 def _is_still_locked(state: PlannedState, run: Run) -> bool:

@@ -157,7 +157,7 @@ def tell(world: StoryWorld, story: Sequence[Part], *, way: str) -> None:
 
 def judge(world: StoryWorld, error: MigratorError | None, reasons: Reasons, part: Command) -> None:
     """A command without trouble may refuse for a reason only, and says which."""
-    if error is None or part.happenings or world.dead:
+    if error is None or part.happenings or world.dead or world.split:
         return
     said = f"{error.where} {error.message}"
     if "worked on from another place" in said:
@@ -169,6 +169,8 @@ def judge(world: StoryWorld, error: MigratorError | None, reasons: Reasons, part
 
 def end(world: StoryWorld, *, way: str) -> None:
     send_rivals_home(world)
+    if world.split:
+        return  # what a machine that gave the target up did is known there alone: here only the watcher judges
     if way == "migrate" and world.prepare():
         reasons = forward(world)
         judge(world, world.migrate(Phase.MIGRATED), reasons, Migrate())

@@ -3,7 +3,7 @@
 import pytest
 
 from migrator.engine.phases import Phase
-from tests.stories.acts import ApplyAtTarget, DeleteObject, ForceSource, ForceTarget
+from tests.stories.acts import ApplyAtTarget, DeleteObject, ForceSource, ForceTarget, Protect
 from tests.stories.effects import At, Trouble
 from tests.stories.test_stories import SHAPES, Migrate, Part, Rollback, run_story
 
@@ -53,6 +53,20 @@ DEV = "attic-dev"
             "ruled",
             [Migrate(), DeleteObject(DEV), Rollback(), Migrate()],
             id="a-lost-object-that-is-put-back",
+        ),
+        pytest.param(
+            "ruled",
+            [
+                Migrate(Phase.MIGRATED, (At(50, Trouble.KILLED_AFTER),)),
+                Migrate(Phase.MIGRATED, (At(32, Trouble.KILLED_AFTER),)),
+                Rollback((At(45, Trouble.KILLED_AFTER),)),
+            ],
+            id="a-target-that-was-never-unlocked-and-is-not-locked-again",
+        ),
+        pytest.param(
+            "ruled",
+            [Migrate(Phase.MIGRATED, (At(1, Protect(DEV, "maintainer")),)), ForceSource(DEV)],
+            id="a-seal-closed-again-under-a-rule-that-lets-us-past",
         ),
     ],
 )

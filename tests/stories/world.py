@@ -145,6 +145,10 @@ class StoryWorld:
         self.lifted: set[tuple[str, str]] = set()  # our locks that somebody forced open, by side and state
         self.moved: set[str] = set()  # states with a document that nobody should have written or removed
         self.lost: dict[str, bytes] = {}  # what stood at the target before somebody deleted or overwrote it
+        self.given_up: RunDirectory | None = (
+            None  # where the target was given up for dead: no other machine hears of it
+        )
+        self.split = False  # whether such a machine acted all the same: then two journals tell different stories
         self.meddled = False  # whether somebody acted since the command began
         self.effects = Effects(self, (), Turns(()))
         for state in self._make_plan().states:
@@ -172,6 +176,7 @@ class StoryWorld:
         )
         self.watcher.world = self
         self.lifted.clear()
+        self.given_up, self.split = None, False
         self.moved.clear()
         self.lost.clear()
         return True
@@ -268,6 +273,7 @@ class StoryWorld:
             # A target that is dead tells no machine what another one did: only the last one may go on without it.
             if directory := self.directory if without_target else self._find_run(elsewhere=elsewhere):
                 with self._open(directory, mirrored=not without_target, take_over=True) as run:
+                    self.given_up = directory if without_target else self.given_up
                     take_back(self.plan, run)
         return ended.error
 
@@ -355,6 +361,7 @@ class StoryWorld:
             mirror.hold(take_over=take_over)
             mirror.synchronise()
         self.directory = directory
+        self.split = self.split or (self.given_up is not None and self.given_up.path != directory.path)
         log = directory.open_log(lambda: NOW)
         run = Run(log=log, view=fold(log.records), ports=self._ports(directory), mirror=mirror)
         self.effects.install(run)
@@ -452,7 +459,7 @@ class StoryWorld:
 
     def check_status(self) -> None:
         """Whatever the status says without doubt is so, but for what somebody else did since."""
-        if self.directory is None:
+        if self.directory is None or self.split:
             return
         status = self.status()
         doubted = {one.split(" ", 1)[1] for one in status.in_doubt}
@@ -465,7 +472,8 @@ class StoryWorld:
                 ours, lifted = self.is_ours(lock_id), (side, one.name) in self.lifted
                 check(said != "free" or not ours, side, one, lock_id)
                 check(said != "held" or ours or lifted, side, one, lock_id)
-            if one.name not in doubted | self.moved and not self.view.target_left and not self.view.without_target:
+            excused = doubted | self.moved | {name for side, name in self.lifted if side == "target"}
+            if one.name not in excused and not self.view.target_left and not self.view.without_target:
                 newer_there = there.data is not None and there.data not in here.versions.values()
                 check(not newer_there or one.authority == "target", "authority", one)
         self._check_files(status, doubted)

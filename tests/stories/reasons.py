@@ -114,7 +114,9 @@ def _list_known(view: RunView, state: PlannedState) -> set[str | None]:
 
 
 def _file_backward(world: StoryWorld, view: RunView, file: PlannedFile) -> str:
-    begun = view.step(StepKind.CUT_OVER_FILE, file.path).state in BEGUN
+    # The machine that acts next may not have heard that the last one put the file back.
+    state = view.step(StepKind.CUT_OVER_FILE, file.path).state
+    begun = state in BEGUN or (world.shape.mirrored and state is StepState.UNDONE)
     return "edited" if begun and world.digest_at(file.path) not in (file.pre_sha256, file.post_sha256) else ""
 
 

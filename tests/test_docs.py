@@ -277,7 +277,7 @@ def test_the_sample_parses_as_it_stands_and_with_every_comment_removed() -> None
 def test_fields_of_keys_and_acknowledgeable_codes_are_named() -> None:
     sections = read_sections("docs/configuration.md")
     assert all(f"`{name}`" in sections["target"] for name in KEY_FIELDS)
-    assert set(re.findall(r"blockers\.md#([\w-]+)", sections["acknowledge"])) == ACKNOWLEDGEABLE
+    assert set(re.findall(r"(?:blockers|hazards)\.md#([\w-]+)", sections["acknowledge"])) == ACKNOWLEDGEABLE
     assert all(f"`{code}`" in read("docs/blockers.md").split("\n## ")[0] for code in ACKNOWLEDGEABLE)
 
 

@@ -32,11 +32,16 @@ Detector = Callable[[Evidence], Iterator[tuple[Place, str]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HazardKind:
-    """``code`` is stable; ``title`` is one line for people; ``detect`` yields the places and what is wrong there."""
+    """``code`` is stable; ``title`` is one line for people; ``detect`` yields the places and what is wrong there.
+
+    ``loses_data``: a run of these lines at the wrong moment destroys or overwrites what nobody can bring back, so a plan
+    waits until somebody says that he has seen it.
+    """
 
     code: str
     title: str
     detect: Detector
+    loses_data: bool = False
 
 
 def find_double_names(evidence: Evidence) -> Iterator[tuple[Place, str]]:
@@ -75,6 +80,7 @@ CATALOGUE: tuple[HazardKind, ...] = (
         code="crossed-states",
         title="A job takes the .terraform directory or the plan of a job with another state",
         detect=find_crossed_states,
+        loses_data=True,
     ),
     HazardKind(
         code="credentials-saved-in-plan-artifact",
@@ -90,6 +96,7 @@ CATALOGUE: tuple[HazardKind, ...] = (
         code="empty-state-branch",
         title="A script takes a state that it cannot read for an empty one, and acts on it",
         detect=find_empty_state_branches,
+        loses_data=True,
     ),
     HazardKind(
         code="lockfile-needs-opentofu-1.10",
@@ -130,6 +137,7 @@ CATALOGUE: tuple[HazardKind, ...] = (
         code="state-stored-in-what-it-destroys",
         title="A stack creates object storage: state kept there would go with the stack",
         detect=find_circular_storage,
+        loses_data=True,
     ),
     HazardKind(
         code="two-names-for-one-state",
@@ -137,6 +145,8 @@ CATALOGUE: tuple[HazardKind, ...] = (
         detect=find_double_names,
     ),
 )
+
+LOSING_DATA = frozenset(kind.code for kind in CATALOGUE if kind.loses_data)
 
 
 def discover_hazards(evidence: Evidence) -> tuple[Hazard, ...]:

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from migrator.inventory.groups import CutOverGroup
+from migrator.inventory.hazards import LOSING_DATA
+from migrator.inventory.model import Hazard
 from migrator.plan.bind import BoundState
 from migrator.plan.bounds import is_plainly_spelt
 from migrator.plan.facts import Facts
@@ -11,7 +13,7 @@ from migrator.plan.model import Finding, ObservedKey, PlannedFile, PlannedState,
 from migrator.settings import Settings
 
 # Blockers that an operator may take upon himself, with a reason that the plan keeps. The others have no safe override.
-ACKNOWLEDGEABLE = frozenset({"unsafe-target", "refused-file", "left-behind-state", "foreign-project"})
+ACKNOWLEDGEABLE = LOSING_DATA | {"unsafe-target", "refused-file", "left-behind-state", "foreign-project"}
 _HCL = (".tf", ".tofu", ".tf.json", ".tofu.json")
 LONGEST_KEY = 1024  # bytes, of S3
 LONGEST_STEM = 200  # bytes: file systems take 255, with an ending and that of a temporary file
@@ -28,6 +30,23 @@ def check_acknowledgements(settings: Settings) -> list[Finding]:
         )
         for entry in settings.acknowledge
         if entry.code not in ACKNOWLEDGEABLE
+    ]
+
+
+def check_hazards(hazards: Iterable[Hazard]) -> list[Finding]:
+    """Return one finding for each kind of hazard that would lose data: somebody must have read it."""
+    places: dict[str, list[Hazard]] = {}
+    for hazard in hazards:
+        if hazard.code in LOSING_DATA:
+            places.setdefault(hazard.code, []).append(hazard)
+    return [
+        Finding(
+            code=code,
+            where=f"{found[0].place}{f' and {len(found) - 1} more' if len(found) > 1 else ''}",
+            message=found[0].message,
+            hint=f"docs/hazards.md says what to do about {code}; then acknowledge it in migrator.toml with a reason",
+        )
+        for code, found in sorted(places.items())
     ]
 
 

@@ -9,6 +9,7 @@ from migrator.plan.blockers import (
     ACKNOWLEDGEABLE,
     check_acknowledgements,
     check_created,
+    check_hazards,
     check_parsable,
     check_probe,
     check_selection,
@@ -47,6 +48,7 @@ def build_plan(facts: Facts) -> Plan:
         *check_projects(facts, chosen),
         *check_left_behind(facts, rewriting.files),
         *check_remote_states(facts, chosen),
+        *(check_hazards(facts.inventory.hazards) if states else ()),
         *check_probe(facts.probe),
     ]
     acknowledged = {entry.code: entry.reason for entry in settings.acknowledge}

@@ -216,6 +216,20 @@ def test_hazards_travel_in_the_plan(case):
     ]
 
 
+def test_a_hazard_that_loses_data_blocks_until_it_is_acknowledged(case):
+    found = [("crossed-states", 9), ("crossed-states", 20), ("merge-is-cut-over", 3)]
+    hazards = tuple(Hazard(code=code, place=place("ci.yml", line), message="m") for code, line in found)
+    inventory = Inventory(revision="r", stacks=case.stacks, references=(), hazards=hazards)
+    (blocker,) = case.plan(inventory=inventory).blockers
+    assert (blocker.code, blocker.where) == ("crossed-states", "ci.yml:9 and 1 more")
+    case.settings = build_settings(acknowledge=(Acknowledgement(code="crossed-states", reason="held by hand"),))
+    plan = case.plan(inventory=inventory)
+    assert (plan.blockers, [one.code for one in plan.overrides]) == ((), ["crossed-states"])
+    assert len(plan.hazards) == 3
+    case.settings, case.states = build_settings(), []
+    assert case.codes(inventory=inventory) == []  # where nothing moves, nothing is lost
+
+
 # Some stacks only
 
 

@@ -76,11 +76,14 @@ def _state_backward(world: StoryWorld, view: RunView, state: PlannedState) -> st
     publish = view.step(StepKind.PUBLISH, state.name)
     if world.shape.mirrored and state.name in world.moved:
         return "moved by somebody"  # the machine that acts next may not have heard how far the last one came
+    foreign = there.lock_id is not None and not world.is_ours(there.lock_id)
+    if foreign and view.step(StepKind.LOCK_TARGET, state.name).state is StepState.UNDO_IN_DOUBT:
+        return "locked at the target"  # where ours was, or perhaps still should be
     if publish.state not in BEGUN:
         return ""
     given_back = view.step(StepKind.LOCK_SOURCE, state.name).undo_intent is not None
     was_open = view.step(StepKind.UNLOCK_TARGET, state.name).state is not StepState.UNTOUCHED
-    if there.lock_id is not None and not world.is_ours(there.lock_id):
+    if foreign:
         return "locked at the target"
     if row.lock and not world.is_ours(row.lock.id):
         return "locked at the source"

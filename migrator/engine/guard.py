@@ -93,19 +93,27 @@ def check_still_ours(plan: Plan, run: Run) -> None:
     run_for_states(plan.states, lambda state: _check_state(state, run), workers=run.workers)
 
 
+def check_locks_held(plan: Plan, run: Run) -> None:
+    """Check that both locks are still ours: before a run that is gone on with publishes, since nobody knows how long ago it
+    took them.
+
+    Raises: RefusedError, BackendError.
+    """
+    states = [state for state in plan.states if _is_to_publish(state, run)]
+    run_for_states(states, lambda state: _check_locks(state, run), workers=run.workers)
+
+
+def _is_to_publish(state: PlannedState, run: Run) -> bool:
+    return run.view.step(StepKind.PUBLISH, state.name).state is not StepState.DONE
+
+
 def _check_state(state: PlannedState, run: Run) -> None:
     unlock = run.view.step(StepKind.UNLOCK_TARGET, state.name).state
     if unlock not in (StepState.UNTOUCHED, StepState.IN_DOUBT):
         return  # the target may be written already
-    target_lock = held_target_lock(run.view, state.name)
-    holder = run.ports.target.read_lock(state.key, target_lock)
-    if holder is None or holder.id != target_lock:
-        if unlock is StepState.IN_DOUBT:
-            return  # it was given back before the run stopped
-        raise _lost(state, "target", holder.describe() if holder else "nobody")
-    holder, ours = read_source_lock(run.ports.source, state.name, run.view)
-    if not ours:
-        raise _lost(state, "source", holder.describe() if holder else "nobody")
+    if unlock is StepState.IN_DOUBT and not _find_target_holder(state, run)[1]:
+        return  # its lock was given back before the run stopped
+    _check_locks(state, run)
     sides = (
         ("source", run.ports.source.read_state(state.name).sha256),
         ("target", run.ports.target.read_state(state.key).sha256),
@@ -117,6 +125,22 @@ def _check_state(state: PlannedState, run: Run) -> None:
                 where=state.name,
                 hint="migrator rollback, then make a new plan",
             )
+
+
+def _check_locks(state: PlannedState, run: Run) -> None:
+    for side, (holder, ours) in (
+        ("target", _find_target_holder(state, run)),
+        ("source", read_source_lock(run.ports.source, state.name, run.view)),
+    ):
+        if not ours:
+            raise _lost(state, side, holder.describe() if holder else "nobody")
+
+
+def _find_target_holder(state: PlannedState, run: Run) -> tuple[LockInfo | None, bool]:
+    """Return who holds the target's lock, and whether it is this run."""
+    target_lock = held_target_lock(run.view, state.name)
+    holder = run.ports.target.read_lock(state.key, target_lock)
+    return holder, holder is not None and holder.id == target_lock
 
 
 def read_source_lock(source: StateSource, name: str, run: RunView) -> tuple[LockInfo | None, bool]:

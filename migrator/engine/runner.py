@@ -1,7 +1,12 @@
 """Forward: carry out a plan stage by stage. Running it again is resume; it discovers, asks and decides nothing."""
 
 from migrator.engine.events import Event
-from migrator.engine.guard import check_before_first_effect, check_still_ours, check_target_keeps_out
+from migrator.engine.guard import (
+    check_before_first_effect,
+    check_locks_held,
+    check_still_ours,
+    check_target_keeps_out,
+)
 from migrator.engine.parallel import run_for_states
 from migrator.engine.phases import FORWARD, REVERSIBLE_STAGE, Phase, StepKind
 from migrator.engine.run import Run
@@ -46,6 +51,8 @@ def migrate(plan: Plan, run: Run, *, until: Phase = Phase.MIGRATED) -> Phase:
         check_before_first_effect(plan, run)
         for phase, kinds in FORWARD:
             if phase not in run.view.barriers:
+                if phase is Phase.CHECKED and not first_attempt:
+                    check_locks_held(plan, run)
                 _run_stage(plan, run, phase, kinds)
             if phase is until and until is not Phase.MIGRATED:
                 return Phase(run.view.barriers[-1])

@@ -68,6 +68,11 @@ DEV = "attic-dev"
             [Migrate(Phase.MIGRATED, (At(1, Protect(DEV, "maintainer")),)), ForceSource(DEV)],
             id="a-seal-closed-again-under-a-rule-that-lets-us-past",
         ),
+        pytest.param(
+            "one",
+            [Migrate(Phase.MIGRATED, (At(8, Trouble.KILLED_AFTER),)), ForceSource(DEV), ForceTarget(DEV)],
+            id="both-locks-forced-open-before-anything-is-published",
+        ),
     ],
 )
 def test_a_story_that_went_wrong_once(shape: str, story: list[Part], way: str) -> None:

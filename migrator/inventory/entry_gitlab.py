@@ -3,6 +3,7 @@
 GitLab expands ``$NAME`` and ``${NAME}`` in variables; ``${NAME:-default}`` it does not, so such a value is no state's name.
 """
 
+import re
 from collections.abc import Iterator
 
 from migrator.inventory.entry_points import EntryPoint
@@ -10,6 +11,7 @@ from migrator.inventory.pipelines import GitLabPipelines, PlacedVariable
 from migrator.inventory.shell_regions import read_regions
 from migrator.inventory.values import Lookup, Unknown, Value, build_value, expand
 
+_WORKS = re.compile(r"\b(?:init|plan|apply|destroy)\b")
 STATE_VARIABLES = ("TF_STATE_NAME", "STATE_NAME", "GITLAB_TOFU_STATE_NAME")
 
 
@@ -17,9 +19,11 @@ def read_gitlab_entry_points(pipelines: GitLabPipelines) -> Iterator[EntryPoint]
     """Yield the entry points of every job that can run."""
     for _, job in pipelines.jobs():
         source = pipelines.script(job)
-        if not any("init" in line for line in source.lines):
+        if not any(_WORKS.search(line) for line in source.lines):
             continue
-        regions = [region for region in read_regions(source) if region.initializes]
+        # The http backend reads TF_HTTP_ADDRESS whenever it works, so a job that takes the init of another one from an
+        # artifact works on the state that its own variables name.
+        regions = [region for region in read_regions(source) if region.initializes or region.works_on_state]
         outside = build_variable_lookup(pipelines.variables(job)) if regions else _nothing
         areas = (*pipelines.areas(job), *source.areas()) if regions else ()
         for region in regions:

@@ -48,8 +48,8 @@ class EntryPoint:
 
 
 def build_claims(entry: EntryPoint, stacks: Iterable[Stack]) -> Iterator[Claim]:
-    """Yield what the entry point establishes; nothing when it does not initialize, or no stack can be told."""
-    if not entry.region.initializes:
+    """Yield what the entry point establishes; nothing when it uses no state, or no stack can be told."""
+    if not (entry.region.initializes or entry.region.works_on_state):
         return
     for stack, known in _match_stacks(entry, stacks):
         lookup = build_lookup(entry.region, entry.outside, known)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from migrator.inventory.file_kinds import FileKind
+from migrator.inventory.file_kinds import FileKind, find_kind
 from migrator.inventory.hazard_evidence import Evidence, build_line
 from migrator.inventory.model import Place, build_place
 from migrator.inventory.outline import Block, OutlineError, read_outline
@@ -102,8 +102,17 @@ def find_later_readers(evidence: Evidence) -> Iterator[tuple[Place, str]]:
             continue  # each job of GitLab initializes for itself, and sees the variables throughout
         lines = enumerate(text.split("\n"), 1)
         first = next((n for n, line in lines if not line.lstrip().startswith("#") and _READS_STATE.search(line)), None)
-        if first is not None:
+        if first is not None and not _is_initialized_above(evidence, path, first):
             yield build_line(path, first), _LATER
+
+
+def _is_initialized_above(evidence: Evidence, path: str, line: int) -> bool:
+    """Whether the same script runs an init first, which needs the credentials already. Recipes are run one by one."""
+    return find_kind(path, b"") is FileKind.SHELL and any(
+        one.kind in {ReferenceKind.INIT_FLAGS, ReferenceKind.BARE_INIT} and one.place.end_line < line
+        for one in evidence.references
+        if one.place.path == path
+    )
 
 
 def find_followed_upstream(evidence: Evidence) -> Iterator[tuple[Place, str]]:
@@ -115,9 +124,12 @@ def find_followed_upstream(evidence: Evidence) -> Iterator[tuple[Place, str]]:
 
 
 def _statement(evidence: Evidence, place: Place) -> str:
-    """Return the lines of a place and the one before: flags may begin one line below their command."""
+    """Return the lines of a place, the one before, where its command may begin, and those that go on from it."""
     lines = (evidence.tree.read_text_or_nothing(place.path) or "").split("\n")
-    return "\n".join(lines[max(0, place.start_line - 2) : place.end_line])
+    end = place.end_line
+    while end < len(lines) and lines[end - 1].rstrip().endswith("\\"):
+        end += 1
+    return "\n".join(lines[max(0, place.start_line - 2) : end])
 
 
 def _is_scoped_by_project(evidence: Evidence, place: Place) -> bool:

@@ -79,6 +79,16 @@ def read_literal(text: str, span: Span) -> str | None:
     return found[1] if found and "${" not in found[1] and "%{" not in found[1] else None
 
 
+def read_template(text: str, span: Span) -> str:
+    """Return an expression as written; of one that is a single string, what stands between its quotes."""
+    start = _skip_blank(text, span.start, span.end)
+    if not text.startswith('"', start):
+        return re.sub(r"\s*(?:#|//).*", "", span.of(text)).strip()
+    end = _skip_string(text, start + 1, span.end, 0)
+    alone = _skip_blank(text, end, span.end) >= span.end
+    return text[start + 1 : end - 1] if alone else span.of(text).strip()
+
+
 def _skip_blank(text: str, position: int, end: int) -> int:
     blank = _BLANK.match(text, position, end)
     return blank.end() if blank else position

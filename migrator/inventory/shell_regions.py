@@ -33,7 +33,12 @@ _COMMAND = re.compile(
     r"(?:[ \t]+-[^\s]+)*[ \t]+(?P<command>init|plan|apply|destroy)\b(?P<arguments>(?:\\\r?\n|[^\n;&|])*)",
     re.MULTILINE,
 )
-_ADDRESS = re.compile(rf"-backend-config(?:=|[ \t]+)[\"']?address=(?P<value>{_WORD}|[^\"'\n]*)")
+# A quote may stand before the flag, before its value, or nowhere: what it opens, it closes.
+_ADDRESS = re.compile(
+    rf"(?:[\"']-backend-config=address=(?P<flag>[^\"'\n]*)"
+    rf"|-backend-config(?:=|[ \t]+)(?:\"address=(?P<double>(?:[^\"\\\n]|\\.)*)\"?|'address=(?P<single>[^'\n]*)"
+    rf"|address=(?P<word>{_WORD})))"
+)
 _BACKEND_FILE = re.compile(r"-backend-config(?:=|[ \t]+)[\"']?[^\s=\"']+[\"']?(?:\s|$)")
 _CASE = re.compile(r"^[ \t]*case[ \t]+(.+?)[ \t]+in\b")
 _ARM = re.compile(r"^[ \t]*\(?([^()\s][^()]*)\)")
@@ -72,14 +77,15 @@ class ShellRegion:
 
     ``directories`` is where it changes to: as written, and seen from the directory before; none where it starts.
     ``addresses`` are the address flags of its init
-    commands; ``init_place`` is its first init with a backend; ``takes_backend_file`` says that it names a file with
-    settings, ``uses_wrapper`` that it calls GitLab's wrapper scripts.
+    commands; ``init_place`` is its first init with a backend; ``works_on_state`` says that it plans, applies or destroys,
+    ``takes_backend_file`` that it names a file with settings, ``uses_wrapper`` that it calls GitLab's wrapper scripts.
     """
 
     assignments: Mapping[str, tuple[Assigned, ...]]
     directories: tuple[str, ...]
     addresses: tuple[Assigned, ...]
     init_place: Place | None
+    works_on_state: bool
     takes_backend_file: bool
     uses_wrapper: bool
 
@@ -177,12 +183,16 @@ def _build_region(
 ) -> ShellRegion:
     commands = list(_COMMAND.finditer(text, start, end))
     inits = [one for one in commands if one["command"] == "init" and "-backend=false" not in one["arguments"]]
-    addresses = [Assigned(_bare(one["value"]), place_of(one.start())) for one in _ADDRESS.finditer(text, start, end)]
+    addresses = [
+        Assigned(_bare(one[one.lastgroup or "word"]), place_of(one.start()))
+        for one in _ADDRESS.finditer(text, start, end)
+    ]
     return ShellRegion(
         assignments=assignments,
         directories=directories,
         addresses=tuple(addresses),
         init_place=place_of(inits[0].start("command")) if inits else None,
+        works_on_state=any(one["command"] != "init" for one in commands),
         takes_backend_file=any(_BACKEND_FILE.search(one["arguments"]) for one in inits),
         uses_wrapper=any(one["program"] in _WRAPPERS for one in commands),
     )

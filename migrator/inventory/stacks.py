@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from migrator.errors import ConfigurationError
 from migrator.inventory.model import Backend, Stack, build_place
-from migrator.inventory.outline import OutlineError, read_literal, read_outline
+from migrator.inventory.outline import OutlineError, read_literal, read_outline, read_template
 from migrator.inventory.tree import RepositoryTree
 from migrator.rewrite.spans import Span
 
@@ -117,7 +117,7 @@ def _read_hcl(text: str, path: str) -> _Module:
                     module.backend = Backend(
                         type=inner.labels[0] if inner.labels else inner.type,
                         place=build_place(path, text, inner.span),
-                        address=address.of(text).strip().strip('"') if address else None,
+                        address=read_template(text, address) if address else None,
                     )
     return module
 

@@ -15,7 +15,6 @@ _CERTAIN = re.compile(
       {_VARIABLE}
     | GitLab[- ]managed
     | GitLab(?:'s)?\s+(?:managed\s+)?(?:HTTP\s+|{_PRODUCT}\s+|remote\s+)*(?:state|backend)\b
-    | \bHTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b
     | \bbackend\s+"http"
     | \bstates?\b[^.;:\n]{{0,60}}?\b(?:in|to|on|from|by|with|at|against)\s+GitLab\b(?!\s+(?:CI|[Rr]unner|[Gg]roup|[Pp]ipeline|[Jj]ob))
     | \b(?:initiali[sz]\w+|init)\b[^.;:\n]{{0,60}}?\b(?:against|with|from)\s+GitLab\b
@@ -30,6 +29,13 @@ _STATE_WORD = (
     r"|\bzust(?:and|ände)\w*|\bétats?\b|\bestados?\b|\bstato\b)"
 )
 _GITLAB = r"GitLab\b(?!\s+(?:CI|runners?|groups?|pipelines?|jobs?|agents?|tokens?|provider)\b)"
+_HTTP_BACKEND = re.compile(rf"\bHTTP\s+(?:{_PRODUCT}\s+|remote\s+|state\s+)*backend\b", re.IGNORECASE)
+# Other things have an HTTP backend too; where one is named and no state is, it is meant.
+_OTHER_SERVICE = re.compile(
+    r"\b(?:cach\w+|ingress\w*|prox\w+|load[ -]?balancers?|nginx|haproxy|traefik|envoy|bazel|upstreams?|registr\w+)\b",
+    re.IGNORECASE,
+)
+_STATE = re.compile(_STATE_WORD, re.IGNORECASE)
 _POSSIBLE = re.compile(
     rf"{_GITLAB}[^.\n]{{0,80}}?{_STATE_WORD}|{_STATE_WORD}[^.\n]{{0,80}}?{_GITLAB}|CI_JOB_TOKEN[^.\n]{{0,80}}?{_STATE_WORD}"
     rf"|\bbackend:?[^.\n]{{0,20}}?{_GITLAB}",
@@ -60,7 +66,7 @@ _ACCOMPANYING = re.compile(
 
 def names_source(text: str) -> bool:
     """Tell whether ``text`` says with certainty that state is in GitLab, or how to reach it there."""
-    return _CERTAIN.search(_joined(text)) is not None
+    return _is_certain(_joined(text))
 
 
 def may_name_source(text: str) -> bool:
@@ -76,7 +82,15 @@ def may_be_meant(text: str) -> bool:
 def accompanies_source(text: str) -> bool:
     """Tell whether ``text``, beside a certain claim, is about the source too."""
     joined = _joined(text)
-    return _CERTAIN.search(joined) is not None or _ACCOMPANYING.search(joined) is not None
+    return _is_certain(joined) or _ACCOMPANYING.search(joined) is not None
+
+
+def _is_certain(joined: str) -> bool:
+    if _CERTAIN.search(joined):
+        return True
+    return _HTTP_BACKEND.search(joined) is not None and (
+        _STATE.search(joined) is not None or _OTHER_SERVICE.search(joined) is None
+    )
 
 
 def _joined(text: str) -> str:

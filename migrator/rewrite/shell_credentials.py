@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _REASON = "test of the credentials of GitLab's state"
 _OTHER_BUSINESS = re.compile(
-    r"-backend-config|\binit\b|\bunset\b|TF_HTTP_(?!PASSWORD\b|USERNAME\b)|\bcurl\b|\bglab\b|/terraform/state|^\s*(?:export\s+)?TF_HTTP_\w+=|\$\{?TF_HTTP_ADDRESS",
+    r"^(?!\s*(?:echo|printf)\b).*\$\{?TF_HTTP_|-backend-config|\binit\b|\bunset\b|TF_HTTP_(?!PASSWORD\b|USERNAME\b)|\bcurl\b|\bglab\b|/terraform/state|^\s*(?:export\s+)?TF_HTTP_\w+=|\$\{?TF_HTTP_ADDRESS",
     re.MULTILINE,
 )
 

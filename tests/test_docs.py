@@ -29,8 +29,8 @@ from migrator.plan.blockers import ACKNOWLEDGEABLE
 from migrator.report.output import Output
 from migrator.rewrite.reference import Disposition, ReferenceKind
 from migrator.settings import KEY_FIELDS, Settings, parse_settings
+from scripts.lib import coverage, transcript
 from scripts.lib import docs as generated
-from scripts.lib import transcript
 from scripts.lib.known_programs import PROGRAMS
 from tests.support.programs import require_program
 
@@ -175,6 +175,10 @@ def test_paths_of_the_repository_that_are_named_exist(name: str) -> None:
 
 def test_commands_are_what_help_says() -> None:
     assert read("docs/commands.md") == generated.build_document(), "run scripts/docs"
+
+
+def test_coverage_is_what_the_fixtures_show() -> None:
+    assert read("docs/coverage.md") == coverage.build_document(), "run scripts/docs"
 
 
 @pytest.mark.acceptance

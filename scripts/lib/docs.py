@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from migrator.cli.overview import COMMANDS
+from scripts.lib import coverage
 
 TOP = Path(__file__).resolve().parents[2]
 DOCUMENT = TOP / "docs" / "commands.md"
@@ -53,13 +54,15 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         print("usage: scripts/docs [--check]", file=sys.stderr)
         return 2
-    text = build_document()
-    if not arguments:
-        DOCUMENT.write_text(text)
-    elif DOCUMENT.read_text() != text:
-        print("docs/commands.md is not what --help says: run scripts/docs", file=sys.stderr)
-        return 1
-    return 0
+    stale = []
+    for document, text in ((DOCUMENT, build_document()), (coverage.DOCUMENT, coverage.build_document())):
+        if not arguments:
+            document.write_text(text)
+        elif document.read_text() != text:
+            stale.append(document.name)
+    if stale:
+        print(f"docs/{', docs/'.join(stale)}: not what the program says: run scripts/docs", file=sys.stderr)
+    return 1 if stale else 0
 
 
 if __name__ == "__main__":

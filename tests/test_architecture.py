@@ -25,7 +25,7 @@ LAYERS = (
     {"rehearsal"},
     {"report"},
     {"engine"},
-    {"plan", "journal", "backends"},
+    {"plan", "journal", "backends", "audit"},
     {"inventory"},
     {"rewrite", "state"},
     {"settings"},

@@ -9,6 +9,7 @@ S3-compatible store, and back.
 Prepare:
   init        write a commented migrator.toml
   inventory   list stacks, their states and every line that says where state lives
+  audit       say who is the authority for what, and where files contradict each other
   probe       ask the target whether its bucket may hold state
   rehearse    play the whole migration on a copy of this repository, without credentials
   demo        the same on a sample estate, told as a story
@@ -41,6 +42,7 @@ Example:
 COMMANDS = (
     "init",
     "inventory",
+    "audit",
     "probe",
     "rehearse",
     "demo",

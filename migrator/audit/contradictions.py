@@ -79,11 +79,14 @@ def _backends(stacks: Sequence[Stack]) -> tuple[Place, ...]:
 def _find_wrong_claims(reading: Reading, reports: Mapping[str, SurfaceReport]) -> Iterator[Contradiction]:
     surfaces = {surface.id: surface for surface in reading.rules.surface}
     claims = [claim for claim in reading.rules.claim if claim.surface in surfaces]
+    denied = compile_rule(reading.rules.negations)
     hedged = compile_rule("|".join(one for one in (reading.rules.negations, reading.rules.hedges) if one))
-    for path, sentence, _ in reading.sentences():
+    for path, sentence, _ in reading.sentences:
         for claim in claims:
             surface = surfaces[claim.surface]
-            if not _makes(claim, surface, sentence) or hedged.search(sentence.text):
+            if not _makes(claim, surface, sentence):
+                continue
+            if hedged.search(sentence.text) or denied.search(sentence.heading):
                 continue
             against = _refute(reading, reports[surface.id], claim, surface, sentence)
             if against is None:
@@ -101,9 +104,9 @@ def _find_wrong_claims(reading: Reading, reports: Mapping[str, SurfaceReport]) -
 
 def _makes(claim: Claim, surface: Surface, sentence: Sentence) -> bool:
     return bool(
-        compile_rule(claim.says).search(sentence.text)
-        and (not surface.named or compile_rule(surface.named).search(sentence.text))
-        and (not claim.about or compile_rule(claim.about).search(f"{sentence.around} {sentence.text}"))
+        (not surface.named or compile_rule(surface.named).search(sentence.text))
+        and compile_rule(claim.says).search(sentence.text)
+        and (not claim.about or compile_rule(claim.about).search(f"{sentence.heading}. {sentence.paragraph}"))
         and not compile_rule(claim.unless).search(sentence.text)
     )
 
@@ -119,13 +122,23 @@ def _refute(
         # What stands outside of this repository may well be active: a candidate is a module that is here.
         return None if surface.module and claim.while_ and not against else ("", tuple(against[:_MOST_AGAINST]))
     here = {stack.name for stack in find_stacks(reading, surface.backend)}
-    others = [stack for stack in reading.inventory.stacks if stack.backend and stack.name not in here]
+    known = {one.name for other in _backends_of(reading) for one in find_stacks(reading, other)}
+    # What is kept by a backend of another kind (local, a cloud's) refutes nothing as long as any state is where it is said.
+    others = [
+        stack
+        for stack in reading.inventory.stacks
+        if stack.backend and stack.name not in here and (not here or stack.name in known)
+    ]
     meant = [stack for stack in reading.inventory.stacks if re.search(rf"\b{re.escape(stack.name)}\b", sentence.text)]
     wrong = [stack for stack in others if stack in meant] if meant else others
     if not wrong:
         return None
     told = ", ".join(f"{stack.name} ({stack.backend.type})" for stack in wrong if stack.backend)
     return f": {told}", _backends(wrong)
+
+
+def _backends_of(reading: Reading) -> set[str]:
+    return {surface.backend for surface in reading.rules.surface if surface.backend}
 
 
 # Coordinates
@@ -193,8 +206,8 @@ def _read_defined(reading: Reading, coordinates: Sequence[Coordinate]) -> list[t
 
 def _read_told(reading: Reading, surface: Surface, coordinates: Sequence[Coordinate]) -> Iterator[tuple[str, Place]]:
     named = compile_rule(surface.named)
-    for path, sentence, is_document in reading.sentences():
-        if not is_document or not named.search(sentence.around):
+    for path, sentence, is_document in reading.sentences:
+        if not is_document or not named.search(f"{sentence.heading}. {sentence.paragraph}"):
             continue
         for coordinate in coordinates:
             for one in compile_rule(coordinate.told).finditer(sentence.text):

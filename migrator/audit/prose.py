@@ -6,32 +6,50 @@ A sentence may be broken over lines. Comments of code say things too: groups of 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 
 _FENCE = re.compile(r"[ \t]*(?:```|~~~)")
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+|[ \t]*>[ \t]?|[ \t]*#{1,6}[ \t]+")
 _RULER = re.compile(r"[ \t|:=-]*")
 _COMMENT = re.compile(r"[ \t]*(?:#+!?|//+|--|;+|\*)[ \t]?")
 _END = re.compile(r"(?<=[.!?])[)\"'*_`]*\s+(?=[A-Z`*_\"'(\[]|$)")
+_DENIES = re.compile(r"\b(?:not|never|non-?goals?|no|isn't|nor)\b", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"\b(?:e\.g|i\.e|etc|vs|cf|no|incl)\.$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sentence:
-    """One sentence with the lines it stands on, counted from 1; ``around`` is its heading and its paragraph."""
+    """One sentence with the lines it stands on, counted from 1, its heading, and its paragraph."""
 
     text: str
     start_line: int
     end_line: int
-    around: str = ""
+    heading: str = ""
+    paragraph: str = ""
 
 
 def read_sentences(text: str) -> Iterator[Sentence]:
-    """Yield the sentences of a Markdown document."""
-    heading = ""
+    """Yield the sentences of a Markdown document. A column of what is *not* so belongs to no row's sentence."""
+    heading, columns, last = "", list[str](), 0
     for first, lines in _paragraphs(text):
         if lines[0].lstrip().startswith("#"):
             heading = lines[0].lstrip("# \t").strip()
+        if lines[0].lstrip().startswith("|"):
+            cells = _cells(lines[0])
+            if first > last + 2:  # a ruler stands between the head and the first row
+                columns = cells
+            kept = [
+                cell
+                for cell, head in zip_longest(cells, columns[: len(cells)], fillvalue="")
+                if not _DENIES.search(head)
+            ]
+            lines = [f"| {' | '.join(kept)} |"]  # noqa: PLW2901 - the row as it is read
+            last = first
         yield from _split(lines, first, heading)
+
+
+def _cells(row: str) -> list[str]:
+    return [cell.strip() for cell in row.strip().strip("|").split("|")]
 
 
 def read_comment_sentences(text: str) -> Iterator[Sentence]:
@@ -89,7 +107,8 @@ def _split(lines: list[str], first: int, heading: str) -> Iterator[Sentence]:
                 text=said,
                 start_line=first + sum(start <= begin for start in starts) - 1,
                 end_line=first + sum(start <= last for start in starts) - 1,
-                around=f"{heading}. {joined}",
+                heading=heading,
+                paragraph=joined,
             )
         position = end
 

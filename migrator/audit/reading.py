@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 
 from migrator.audit.prose import Sentence, read_comment_sentences, read_sentences
 from migrator.audit.rules import Rules
@@ -18,6 +18,7 @@ from migrator.inventory.tree import RepositoryTree
 _DOCUMENT = re.compile(r"\.(?:md|markdown|mdx|rst|adoc|txt)$|(?:^|/)README[^/]*$", re.IGNORECASE)
 _EXAMPLE = re.compile(r"\.(?:example|sample|template|dist)(?:\.|$)|(?:^|[/._-])examples?[/.]", re.IGNORECASE)
 _COMMENT_MARK = re.compile(r"[ \t]*(?:#|//|--|\*|;|<!--|%)")
+_DATA = re.compile(r"\.(?:tfstate(?:\.backup)?|lock|lock\.json|sum|svg|map|min\.js|csv)$|(?:^|/)package-lock\.json$")
 _MODULE_FILE = (".tf", ".tofu")
 _LARGEST = 2 * 1024 * 1024  # bytes; what is larger was written by no person
 
@@ -37,7 +38,7 @@ class ModuleCall:
     source: str
 
 
-@dataclass(slots=True)
+@dataclass
 class Reading:
     """One repository as an audit sees it; files that tell what was are left out."""
 
@@ -53,7 +54,12 @@ class Reading:
         own = compile_rule(self.rules.history)
         self.texts = {}
         for path in self.tree.paths:
-            if is_history(path) or own.search(path) or len(self.tree.read_bytes_or_nothing(path)) > _LARGEST:
+            if (
+                is_history(path)
+                or _DATA.search(path)
+                or own.search(path)
+                or len(self.tree.read_bytes_or_nothing(path)) > _LARGEST
+            ):
                 continue
             text = self.tree.read_text_or_nothing(path)
             if text is not None:
@@ -71,13 +77,18 @@ class Reading:
         """Yield path and text of each file that is no document."""
         return ((path, text) for path, text in self.texts.items() if not _DOCUMENT.search(path))
 
-    def sentences(self) -> Iterator[tuple[str, Sentence, bool]]:
-        """Yield what documents and comments say, and whether it stands in a document."""
-        for path, text in self.texts.items():
-            if find_kind(path, b"") is FileKind.MARKDOWN or _DOCUMENT.search(path):
-                yield from ((path, sentence, True) for sentence in read_sentences(text))
-            else:
-                yield from ((path, sentence, False) for sentence in read_comment_sentences(text))
+    @cached_property
+    def sentences(self) -> tuple[tuple[str, Sentence, bool], ...]:
+        """What documents and comments say near the name of any surface, and whether it stands in a document."""
+        named = compile_rule("|".join(f"(?:{one.named})" for one in self.rules.surface if one.named))
+        return tuple(
+            (path, sentence, document)
+            for path, text in self.texts.items()
+            if named.search(" ".join(text.split()))
+            for document in [find_kind(path, b"") is FileKind.MARKDOWN or _DOCUMENT.search(path) is not None]
+            for sentence in (read_sentences(text) if document else read_comment_sentences(text))
+            if named.search(sentence.paragraph) or named.search(sentence.heading)
+        )
 
     def proves(self, path: str) -> bool:
         """Whether a file can prove anything: what no stack instantiates, and what is an example, runs nowhere."""

@@ -91,8 +91,12 @@ def _find_mentions(reading: Reading, surface: Surface) -> Iterator[Evidence]:
         return
     named, denied = compile_rule(surface.named), compile_rule(reading.rules.negations)
     seen: set[str] = set()
-    for path, sentence, _ in reading.sentences():
-        if path not in seen and named.search(sentence.text) and not denied.search(sentence.text):
+    for path, sentence, _ in reading.sentences:
+        if (
+            path not in seen
+            and named.search(sentence.text)
+            and not denied.search(f"{sentence.heading}. {sentence.text}")
+        ):
             seen.add(path)
             place = Place(path=path, start_line=sentence.start_line, end_line=sentence.end_line)
             yield Evidence(place=place, what="a document names it", proves=False, said=True)

@@ -42,6 +42,8 @@ def _state(state: StateName) -> Mapping[str, object]:
 def _reference(reference: Reference) -> Mapping[str, object]:
     return {
         **_place(reference.place),
+        "start_column": reference.start_column,
+        "end_column": reference.end_column,
         "kind": reference.kind.value,
         "disposition": reference.disposition.value,
         "stack": reference.stack,

@@ -6,7 +6,9 @@ something to be done is an issue there: references kept on purpose are left out.
 """
 
 import json
+from collections.abc import Mapping
 from hashlib import sha256
+from types import MappingProxyType
 
 from migrator.inventory.model import Inventory, Place, Reference
 from migrator.rewrite.reference import Disposition, ReferenceKind
@@ -93,16 +95,19 @@ def _table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> 
 
 def _sarif_reference(reference: Reference) -> dict[str, object]:
     level = _SARIF_LEVELS[reference.disposition]
-    result = _sarif_result(reference.kind.value, level, _message(reference), reference.place)
+    columns = {"startColumn": reference.start_column, "endColumn": reference.end_column}
+    result = _sarif_result(reference.kind.value, level, _message(reference), reference.place, columns)
     if reference.disposition is Disposition.KEEP:
         result["kind"] = "informational"  # the schema allows level "none" only for kinds other than "fail"
     return result
 
 
-def _sarif_result(rule: str, level: str, message: str, place: Place) -> dict[str, object]:
+def _sarif_result(
+    rule: str, level: str, message: str, place: Place, columns: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, object]:
     location = {
         "artifactLocation": {"uri": _uri(place.path), "uriBaseId": "REPOSITORY"},
-        "region": {"startLine": place.start_line, "endLine": place.end_line},
+        "region": {"startLine": place.start_line, "endLine": place.end_line, **columns},
     }
     return {
         "ruleId": rule,

@@ -61,7 +61,8 @@ class Reference:
 
     ``stacks`` are the names of the stacks it serves: empty when it serves none or none can be named, all of them for a
     shared recipe. ``located`` carries the exact span and what a replacement needs. ``stray`` says that the lines lead to
-    a state of GitLab although no stack has one: somebody put them back after a migration.
+    a state of GitLab although no stack has one: somebody put them back after a migration. Columns count code points from 1 in
+    the first and in the last line; the last one stands behind its end.
     """
 
     place: Place
@@ -71,6 +72,13 @@ class Reference:
     reason: str
     located: Located
     stray: bool = False
+    start_column: int = 1
+    end_column: int = 1
+
+    @property
+    def jump(self) -> str:
+        """Where it begins, as editors take it: path:line:column."""
+        return f"{self.place.path}:{self.place.start_line}:{self.start_column}"
 
     @property
     def leads_to_source(self) -> bool:

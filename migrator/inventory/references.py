@@ -26,7 +26,7 @@ from migrator.rewrite.locate_shell import locate_shell
 from migrator.rewrite.locate_text import locate_text
 from migrator.rewrite.locate_yaml import locate_yaml
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
-from migrator.rewrite.spans import Span
+from migrator.rewrite.spans import Span, column_of
 from migrator.rewrite.unparsable import UnparsableError
 from migrator.settings import FILE_NAME
 
@@ -129,6 +129,8 @@ class _ReferenceReader:
             stacks=stacks,
             reason=reason,
             stray=stray,
+            start_column=column_of(text, located.span.start),
+            end_column=column_of(text, located.span.end),
             located=replace(
                 located,
                 disposition=disposition,

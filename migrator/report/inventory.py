@@ -52,5 +52,5 @@ def _stack_row(stack: Stack) -> Sequence[object]:
 
 
 def _reference_table(references: Sequence[Reference]) -> RenderableType:
-    rows = ((one.place, one.kind.value, ", ".join(one.stacks) or "-", one.reason) for one in references)
+    rows = ((one.jump, one.kind.value, ", ".join(one.stacks) or "-", one.reason) for one in references)
     return build_table(("place", "kind", "serves", "why"), rows)

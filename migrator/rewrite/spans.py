@@ -93,3 +93,8 @@ def invert_edits(text: str, edits: Sequence[Edit]) -> tuple[Edit, ...]:
 def line_of(text: str, offset: int) -> int:
     """Return the line, counted from 1, in which ``offset`` lies."""
     return text.count("\n", 0, offset) + 1
+
+
+def column_of(text: str, offset: int) -> int:
+    """Return the column, counted from 1 in code points, in which ``offset`` lies."""
+    return offset - text.rfind("\n", 0, offset)

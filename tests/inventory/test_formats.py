@@ -5,10 +5,12 @@ from pathlib import Path
 import pytest
 
 from migrator.inventory.codec import build_document, encode_inventory
+from migrator.inventory.discover import discover_inventory
 from migrator.inventory.formats import format_codequality, format_markdown, format_sarif
 from migrator.inventory.model import Backend, Hazard, Inventory, Place, Reference, Stack, StateName
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
+from tests.inventory.conftest import MakeTree
 
 GOLDEN = Path(__file__).parents[2] / "fixtures" / "wire" / "inventory-1.json"
 
@@ -100,7 +102,9 @@ def test_sarif_has_what_its_schema_requires(inventory: Inventory):
         assert (result["level"] == "none") == (result.get("kind", "fail") != "fail")
         physical = result["locations"][0]["physicalLocation"]
         assert re.fullmatch(r"[\w./%-]+", physical["artifactLocation"]["uri"])
-        assert 1 <= physical["region"]["startLine"] <= physical["region"]["endLine"]
+        region = physical["region"]
+        assert 1 <= region["startLine"] <= region["endLine"]
+        assert all(region.get(name, 1) >= 1 for name in ("startColumn", "endColumn"))
 
 
 def test_code_quality_has_what_gitlab_requires():
@@ -121,3 +125,11 @@ def test_markdown_tables_keep_their_columns():
     for row in rows:
         assert len(re.split(r"(?<!\\)\|", row)) in {5, 6}
     assert format_markdown(NOTHING).count("None.") == 5
+
+
+def test_a_reference_can_be_jumped_to(make_tree: MakeTree) -> None:
+    text = 'terraform {\n  backend "http" {}\n}\n# é: backend "http" {}\n'
+    found = discover_inventory(make_tree({"stacks/mail/backend.tf": text}))
+    (block, *_) = found.references
+    assert block.jump == "stacks/mail/backend.tf:2:3"
+    assert (block.start_column, block.end_column) == (3, 20)

@@ -52,6 +52,7 @@ _MEANT = re.compile(
     r"|\b(?:plans?|init|backend|tofu|OpenTofu|Terraform)\b.{0,200}\bGitLab (?:access )?token\b",
     re.IGNORECASE,
 )
+_NEXT_COMMENT = re.compile(r"\s*\n[ \t]*(?:#+|//+|\*(?!/))[ \t]*")
 # Words around a certain claim that are then about the source too; alone they prove nothing.
 _ACCOMPANYING = re.compile(
     r"""
@@ -83,6 +84,12 @@ def accompanies_source(text: str) -> bool:
     """Tell whether ``text``, beside a certain claim, is about the source too."""
     joined = _joined(text)
     return _is_certain(joined) or _ACCOMPANYING.search(joined) is not None
+
+
+def may_say_anything(text: str) -> bool:
+    """Tell at a glance whether any comment or line of ``text`` may be about the source: when not, none has to be read."""
+    joined = _NEXT_COMMENT.sub(" ", text).replace("\n", " \N{PILCROW SIGN} ")
+    return any(one.search(joined) for one in (_CERTAIN, _HTTP_BACKEND, _POSSIBLE, _MEANT))
 
 
 def _is_certain(joined: str) -> bool:

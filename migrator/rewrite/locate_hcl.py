@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from migrator.rewrite.address import read_address
-from migrator.rewrite.claims import comment_groups, names_source
+from migrator.rewrite.claims import comment_groups, may_say_anything, names_source
 from migrator.rewrite.hcl_json import JsonBackend, is_json, read_json_backends
 from migrator.rewrite.http_arguments import HTTP_ARGUMENTS
 from migrator.rewrite.locate_comments import locate_comment
@@ -21,6 +21,7 @@ from migrator.rewrite.unparsable import UnparsableError
 
 _MATTERS = re.compile(r"\bterraform\b[^\n]*\{|terraform_remote_state")
 _BLOCK_MATTERS = re.compile(r"\bbackend\s+\"?http\"?\s*\{|terraform_remote_state")
+_REMOTE_STATE = re.compile(r"^\s*remote_state\s*\{", re.MULTILINE)  # of Terragrunt
 _REMOTE_STATE_TYPE = re.compile(r"backend\s*=\s*\"http\"")
 _SETTING = re.compile(r"[ \t]*(?P<name>\w+)[ \t]*=[ \t]*(?P<value>\"[^\"]*\"|[\w.-]+)[ \t]*(?:(?:#|//).*)?")
 _BLOCK_COMMENT = re.compile(r"^[ \t]*(?P<comment>/\*.*?\*/)", re.MULTILINE | re.DOTALL)
@@ -135,6 +136,8 @@ def locate_hcl(text: str) -> tuple[Located, ...]:
     located = [_locate_backend(block, syntax) for block in file.backends if block.type == "http"]
     located += [_locate_remote_state(one) for one in file.remote_states if _reads_http(one)]
     taken = [one.span for one in located]
+    if not may_say_anything(text) and not _REMOTE_STATE.search(text):
+        return tuple(sorted(located, key=lambda one: one.span))
     comments = [*comment_groups(text, "#"), *comment_groups(text, "//")]
     comments += [Span(*found.span("comment")) for found in _BLOCK_COMMENT.finditer(text)]
     comments += [Span(*found.span("comment")) for end in taken if (found := _TRAILING_COMMENT.match(text, end.end))]
@@ -180,7 +183,7 @@ def _locate_settings_file(text: str) -> tuple[Located, ...] | None:
 def _locate_rest(text: str, taken: list[Span]) -> list[Located]:
     """Report every other line that names the source: a description, a provisioner, a local."""
     found: list[Located] = []
-    terragrunt = re.search(r"^\s*remote_state\s*\{", text, re.MULTILINE) is not None
+    terragrunt = _REMOTE_STATE.search(text) is not None
     for line in re.finditer(r"[^\n]+", text):
         stripped = line.group().strip()
         start = line.start() + line.group().index(stripped) if stripped else line.start()

@@ -33,6 +33,12 @@ _MARKS = re.compile(
     r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|http[ -]\w*\s*backend|\bstates?\b|backend project|backend\s+\"http\"",
     re.IGNORECASE,
 )
+# Without one of these a document says something of the source only by what ``may_be_meant`` knows.
+_NAMES = re.compile(
+    r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|GITLAB_|CI_JOB_TOKEN|http[ -]\w*\s*backend|backend project"
+    r"|backend\s+\"http\"",
+    re.IGNORECASE,
+)
 _TOKEN_OF_SOURCE = re.compile(
     r"\btokens?\b.{0,60}(?:\bapi`?\s+scope|\bGitLab\b)|GitLab.{0,40}\btokens?\b", re.IGNORECASE
 )
@@ -49,7 +55,7 @@ _CONSOLE = frozenset({"console", "shell-session", "shellsession", "terminal", "s
 
 def locate_markdown(text: str) -> tuple[Located, ...]:
     """Return the references in a Markdown document, in order of position. Never raises."""
-    if not _MARKS.search(text):
+    if not _NAMES.search(text) and not (_MARKS.search(text) and may_be_meant(" ".join(text.split()))):
         return ()
     found = settle(_Document(text).locate())
     return settle([*found, *locate_traces(text, found)])

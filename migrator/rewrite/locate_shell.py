@@ -137,8 +137,10 @@ def _comments(scope: Scope) -> Iterator[Span]:
     whole = scope.source.whole
     held: Span | None = None
     for node in scope.source.nodes():
+        if node.type != "comment":
+            continue
         span = scope.source.span(node)
-        if node.type != "comment" or span.of(whole).startswith("#!"):
+        if span.of(whole).startswith("#!"):
             continue
         span = Span(span.start, span.start + len(span.of(whole).rstrip()))
         whole_line = not whole[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from migrator.rewrite.address import read_address
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.shell_source import ShellSource, is_broken
-from migrator.rewrite.spans import Span, line_of
+from migrator.rewrite.spans import Span
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -51,7 +51,7 @@ class Scope:
 
     def line_of(self, position: int) -> int:
         """Return the line of the whole text, counted from 1, in which ``position`` lies."""
-        return line_of(self.source.whole, position)
+        return self.source.line_of(position)
 
     def _value_of(self, found: re.Match[str]) -> str:
         name = found["braced"] or found["plain"] or "{{" + found["just"].strip("{} ") + "}}"

@@ -7,7 +7,9 @@ underscore: so bytes of the parsed text are code points, and one table leads fro
 """
 
 import re
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from migrator.rewrite.spans import Span
@@ -65,6 +67,14 @@ class ShellSource:
         """Return the text of ``node`` as it stands in the whole text, unmasked."""
         return self.span(node).of(self.whole)
 
+    def line_of(self, position: int) -> int:
+        """Return the line of the whole text, counted from 1, in which ``position`` lies."""
+        return bisect_right(self._line_starts, position)
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        return [0, *(found.end() for found in re.finditer("\n", self.whole))]
+
     def words(self, node: "Node") -> list[Span]:
         """Return the words of a command or an array; the grammar cuts some words (``$A/x/$1``) into adjacent nodes."""
         found: list[Span] = []
@@ -80,13 +90,19 @@ class ShellSource:
             end = child.end_byte
         return found
 
-    def nodes(self) -> Iterator["Node"]:
-        """Yield every named node in order of position, outer ones first."""
+    def nodes(self) -> Sequence["Node"]:
+        """Return every named node in order of position, outer ones first."""
+        return self._nodes
+
+    @cached_property
+    def _nodes(self) -> list["Node"]:
+        found: list[Node] = []
         pending = [self.root]
         while pending:
             node = pending.pop()
-            yield node
+            found.append(node)
             pending.extend(reversed(node.named_children))
+        return found
 
 
 def _take_off_indent(whole: str, region: Span, indent: int, mask: Mask) -> tuple[list[int], bytes]:

@@ -16,7 +16,8 @@ from migrator.rewrite.ci_model import (
     ScriptRun,
 )
 from migrator.rewrite.job_graph import collect_script_runs, resolve_scripts, resolve_variables
-from migrator.rewrite.spans import Span
+from migrator.rewrite.spans import Span, line_of
+from migrator.rewrite.unparsable import UnparsableError
 from migrator.rewrite.yaml_tree import (
     YamlMapping,
     YamlNode,
@@ -43,6 +44,7 @@ __all__ = [
 _GLOBAL = frozenset({"stages", "include", "variables", "default", "workflow", "image", "services", "cache", "spec"})
 # Keys at the top of compose files, Kubernetes manifests and other CI systems, some of which have stages too.
 _FOREIGN = frozenset({"apiVersion", "version", "services", "pool", "steps", "trigger", "vars", "tasks"})
+_MOST_ITEMS = 10_000
 _DEEPEST = 12  # of merge keys and lists in lists; real files stay below 3
 
 
@@ -52,7 +54,7 @@ def read_yaml_jobs(text: str) -> Pipeline:
     Raises: UnparsableError with line and column.
     """
     tree = read_yaml_tree(text)
-    reader = _JobReader(tree)
+    reader = _JobReader(tree, text)
     pairs = [pair for root in tree.documents if isinstance(root, YamlMapping) for pair in reader.merged(root)]
     root = {pair.name: tree.resolve(pair.value) for pair in pairs if pair.name}
     if isinstance(root.get("jobs"), YamlMapping) or (isinstance(root.get("runs"), YamlMapping)):
@@ -82,8 +84,8 @@ def _is_job(node: YamlNode | None) -> bool:
 
 
 class _JobReader:
-    def __init__(self, tree: YamlTree) -> None:
-        self._tree = tree
+    def __init__(self, tree: YamlTree, text: str) -> None:
+        self._tree, self._text = tree, text
 
     def merged(self, mapping: YamlMapping, *, depth: int = 0) -> list[YamlPair]:
         """Return the pairs of a mapping with merge keys (``<<``) resolved: what is merged in stands first."""
@@ -110,7 +112,7 @@ class _JobReader:
                 jobs[pair.name] = self._gitlab_job(pair.name, pair.span, value)
             elif isinstance(value, (YamlScalar, YamlSequence)) and pair.name.startswith("."):
                 # An anchored script: no job, but a place to which aliases lead.
-                jobs[pair.name] = CiJob(name=pair.name, span=pair.span, scripts={"script": tuple(self._items(value))})
+                jobs[pair.name] = CiJob(name=pair.name, span=pair.span, scripts={"script": self._script(value)})
         default = self._default(pairs, values)
         return Pipeline(
             dialect="gitlab",
@@ -121,7 +123,7 @@ class _JobReader:
         )
 
     def _default(self, pairs: list[YamlPair], values: Mapping[str, YamlNode | None]) -> CiJob | None:
-        scripts = {name: tuple(self._items(values[name])) for name in SECTIONS if values.get(name) is not None}
+        scripts = {name: self._script(values[name]) for name in SECTIONS if values.get(name) is not None}
         default = values.get("default")
         span = pairs[0].span
         if isinstance(default, YamlMapping):
@@ -136,7 +138,7 @@ class _JobReader:
             span=span,
             extends=tuple(self._texts(values.get("extends"))),
             variables=self._variables(values.get("variables")),
-            scripts={key: tuple(self._items(values[key])) for key in SECTIONS if key in values},
+            scripts={key: self._script(values[key]) for key in SECTIONS if key in values},
             environment=self._named(values.get("environment"), "name"),
             needs=tuple(self._texts(values.get("needs"), key="job")),
         )
@@ -201,15 +203,27 @@ class _JobReader:
             if text is not None:
                 yield text
 
-    def _items(self, node: YamlNode | None, *, depth: int = 0) -> Iterator[ScriptItem]:
-        found = self._tree.resolve(node)
-        if isinstance(found, YamlScalar):
-            yield found
-        elif isinstance(found, YamlSequence) and found.tag == "!reference":
-            yield CiReference(path=tuple(self._texts(found)), span=found.span)
-        elif isinstance(found, YamlSequence) and depth < _DEEPEST:
-            for item in found.items:
-                yield from self._items(item, depth=depth + 1)
+    def _script(self, node: YamlNode | None) -> tuple[ScriptItem, ...]:
+        """Return the items of a script, lists in it unfolded.
+
+        Raises: UnparsableError when aliases of aliases make more of it than anybody can have meant.
+        """
+        items: list[ScriptItem] = []
+        pending, seen = [(node, 0)], 0
+        while pending:
+            one, depth = pending.pop()
+            seen += 1
+            if seen > _MOST_ITEMS:
+                line = line_of(self._text, node.span.start) if node is not None else 1
+                raise UnparsableError(line, 1, f"aliases make a script of more than {_MOST_ITEMS} items of this")
+            found = self._tree.resolve(one)
+            if isinstance(found, YamlScalar):
+                items.append(found)
+            elif isinstance(found, YamlSequence) and found.tag == "!reference":
+                items.append(CiReference(path=tuple(self._texts(found)), span=found.span))
+            elif isinstance(found, YamlSequence) and depth < _DEEPEST:
+                pending += [(item, depth + 1) for item in reversed(found.items)]
+        return tuple(items)
 
     def _includes(self, node: YamlNode | None) -> Iterator[str]:
         found = self._tree.resolve(node)

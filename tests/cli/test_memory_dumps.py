@@ -17,6 +17,7 @@ ASK = "import ctypes, resource; print(resource.getrlimit(resource.RLIMIT_CORE), 
 
 def allow_dumps():
     """A shell in which `ulimit -c unlimited` was typed, as far as this machine lets it."""
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # a shell's background jobs ignore it
     hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
     resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
 

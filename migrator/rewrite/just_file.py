@@ -5,6 +5,7 @@ evaluate expressions, follow imports and modules, or check that the file is righ
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -82,6 +83,7 @@ def read_just(text: str) -> JustFile:
     settings: dict[str, str] = {}
     recipes: list[Recipe] = []
     lines = list(_lines(text))
+    starts = [line.start for line in lines]
     index = 0
     while index < len(lines):
         line = lines[index].of(text)
@@ -99,7 +101,7 @@ def read_just(text: str) -> JustFile:
             body = _body(text, lines, following)
             above = _comment_above(text, lines, index)
             recipes.append(_recipe(text, header, start=statement.start, body=body, comment=above))
-            following = max(following, next((i for i, one in enumerate(lines) if one.start >= body.end), len(lines)))
+            following = max(following, bisect_left(starts, body.end))
         index = following
     return JustFile(assignments=tuple(assignments), settings=MappingProxyType(settings), recipes=tuple(recipes))
 
@@ -110,7 +112,7 @@ def _lines(text: str) -> Iterator[Span]:
     while position < len(text):
         end = text.find("\n", position)
         end = len(text) if end < 0 else end
-        yield Span(position, end - 1 if text[position:end].endswith("\r") else end)
+        yield Span(position, end - 1 if end > position and text[end - 1] == "\r" else end)
         position = end + 1
 
 

@@ -12,8 +12,8 @@ from migrator.audit.rules import Rules
 from migrator.inventory.file_kinds import FileKind, find_kind
 from migrator.inventory.history import is_history
 from migrator.inventory.model import Inventory, Place, build_place
-from migrator.inventory.outline import OutlineError, read_literal, read_outline
 from migrator.inventory.tree import RepositoryTree
+from migrator.rewrite.outline import OutlineError, read_literal, read_outline
 
 _DOCUMENT = re.compile(r"\.(?:md|markdown|mdx|rst|adoc|txt)$|(?:^|/)README[^/]*$", re.IGNORECASE)
 _EXAMPLE = re.compile(r"\.(?:example|sample|template|dist)(?:\.|$)|(?:^|[/._-])examples?[/.]", re.IGNORECASE)

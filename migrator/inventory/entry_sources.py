@@ -11,11 +11,11 @@ from migrator.inventory.entry_points import Claim, EntryPoint, read_state_name
 from migrator.inventory.file_kinds import FileKind, find_kind
 from migrator.inventory.history import is_history
 from migrator.inventory.model import Place, Stack
-from migrator.inventory.outline import OutlineError, read_literal, read_outline
 from migrator.inventory.pipelines import GitLabPipelines
 from migrator.inventory.shell_regions import build_source, read_regions
 from migrator.inventory.tree import RepositoryTree
 from migrator.inventory.values import Lookup, Value, build_value
+from migrator.rewrite.outline import OutlineError, read_literal, read_outline
 from migrator.rewrite.spans import Span, line_of
 from migrator.rewrite.unparsable import UnparsableError
 

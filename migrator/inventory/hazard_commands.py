@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from migrator.inventory.file_kinds import FileKind, find_kind
 from migrator.inventory.hazard_evidence import Evidence, build_line
 from migrator.inventory.model import Place, build_place
-from migrator.inventory.outline import Block, OutlineError, read_outline
+from migrator.rewrite.outline import Block, OutlineError, read_outline
 from migrator.rewrite.reference import ReferenceKind
 
 _SCRIPTS = frozenset({FileKind.YAML, FileKind.JUST, FileKind.SHELL, FileKind.TEXT})

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from migrator.errors import ConfigurationError
 from migrator.inventory.model import Backend, Stack, build_place
-from migrator.inventory.outline import OutlineError, read_literal, read_outline, read_template
 from migrator.inventory.tree import RepositoryTree
+from migrator.rewrite.outline import OutlineError, read_literal, read_outline, read_template
 from migrator.rewrite.spans import Span
 
 _SUFFIXES = (".tofu.json", ".tf.json", ".tofu", ".tf")

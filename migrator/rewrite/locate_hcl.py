@@ -15,6 +15,7 @@ from migrator.rewrite.claims import comment_groups, may_say_anything, names_sour
 from migrator.rewrite.hcl_json import JsonBackend, is_json, read_json_backends
 from migrator.rewrite.http_arguments import HTTP_ARGUMENTS
 from migrator.rewrite.locate_comments import locate_comment
+from migrator.rewrite.outline import OutlineError, read_outline
 from migrator.rewrite.reference import Disposition, Located, ReferenceKind
 from migrator.rewrite.spans import Span
 from migrator.rewrite.unparsable import UnparsableError
@@ -86,7 +87,7 @@ def read_hcl(text: str) -> HclFile:
     remote_states: list[RemoteState] = []
     required_version: Attribute | None = None
     requirements = 0
-    for block in reader.blocks(parse_hcl(text)):
+    for block in reader.blocks(parse_hcl(_blank_others(text))):
         labels = reader.labels(block)
         if labels == ["terraform"]:
             for inner in reader.blocks(block.children[-2]):
@@ -118,6 +119,20 @@ def _from_json(one: JsonBackend) -> BackendBlock:
     return BackendBlock(
         type=one.type, span=one.span, terraform_span=one.terraform_span, attributes=MappingProxyType(attributes)
     )
+
+
+def _blank_others(text: str) -> str:
+    """Return the text with the bodies of all blocks blanked that say nothing of state: a full parse takes long."""
+    try:
+        blocks = read_outline(text).blocks
+    except OutlineError:
+        return text  # the parser says what is wrong
+    pieces, position = [], 0
+    for block in blocks:
+        if block.type != "terraform" and (block.type, *block.labels[:1]) != ("data", "terraform_remote_state"):
+            pieces += [text[position : block.body.start], re.sub(r"[^\n]", " ", block.body.of(text))]
+            position = block.body.end
+    return "".join([*pieces, text[position:]])
 
 
 def locate_hcl(text: str) -> tuple[Located, ...]:

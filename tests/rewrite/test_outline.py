@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator.inventory.outline import OutlineError, read_literal, read_outline
+from migrator.rewrite.outline import OutlineError, read_literal, read_outline
 
 
 def test_blocks_are_found_with_their_labels_and_nothing_inside_of_expressions():

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 
-_FENCE = re.compile(r"[ \t]*(?:```|~~~)")
+from migrator.rewrite.locate_markdown import read_markdown_blocks
+
 _ITEM = re.compile(r"[ \t]*(?:[-*+]|\d+[.)])[ \t]+|[ \t]*>[ \t]?|[ \t]*#{1,6}[ \t]+")
-_RULER = re.compile(r"[ \t|:=-]*")
+_SAID = frozenset(
+    {"inline", "html_block", "code_block"}
+)  # all but fences; in other formats than Markdown people indent
 _COMMENT = re.compile(r"[ \t]*(?:#+!?|//+|--|;+|\*)[ \t]?")
 _END = re.compile(r"(?<=[.!?])[)\"'*_`]*\s+(?=[A-Z`*_\"'(\[]|$)")
 _DENIES = re.compile(r"\b(?:not|never|non-?goals?|no|isn't|nor)\b", re.IGNORECASE)
@@ -30,26 +33,23 @@ class Sentence:
 
 def read_sentences(text: str) -> Iterator[Sentence]:
     """Yield the sentences of a Markdown document. A column of what is *not* so belongs to no row's sentence."""
-    heading, columns, last = "", list[str](), 0
-    for first, lines in _paragraphs(text):
-        if lines[0].lstrip().startswith("#"):
-            heading = lines[0].lstrip("# \t").strip()
-        if lines[0].lstrip().startswith("|"):
-            cells = _cells(lines[0])
-            if first > last + 2:  # a ruler stands between the head and the first row
-                columns = cells
-            kept = [
-                cell
-                for cell, head in zip_longest(cells, columns[: len(cells)], fillvalue="")
-                if not _DENIES.search(head)
-            ]
-            lines = [f"| {' | '.join(kept)} |"]  # noqa: PLW2901 - the row as it is read
-            last = first
-        yield from _split(lines, first, heading)
-
-
-def _cells(row: str) -> list[str]:
-    return [cell.strip() for cell in row.strip().strip("|").split("|")]
+    heading, columns, cells, around, line = "", list[str](), list[str](), "", 1
+    for token in read_markdown_blocks(text):
+        if token.type in {"heading_open", "thead_open", "tbody_open"}:
+            around = token.type
+        elif token.type in {"heading_close", "tbody_close"}:
+            around = ""
+        elif token.type == "tr_open" and token.map is not None:
+            cells, line = [], token.map[0] + 1
+        elif token.type == "tr_close":
+            columns = cells if around == "thead_open" else columns
+            kept = [cell for cell, head in zip_longest(cells, columns, fillvalue="") if not _DENIES.search(head)]
+            yield from _split([f"| {' | '.join(kept)} |"], line, heading)
+        elif token.type in _SAID and around in {"thead_open", "tbody_open"}:
+            cells.append(token.content)
+        elif token.type in _SAID and token.map is not None:
+            heading = token.content if around == "heading_open" else heading
+            yield from _split(token.content.rstrip("\n").split("\n"), token.map[0] + 1, heading)
 
 
 def read_comment_sentences(text: str) -> Iterator[Sentence]:
@@ -64,31 +64,6 @@ def read_comment_sentences(text: str) -> Iterator[Sentence]:
         if group:
             yield from _split(group, number - len(group), "")
         group = []
-
-
-def _paragraphs(text: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield each paragraph with the number of its first line; an item, a heading and a row of a table are paragraphs."""
-    lines = text.split("\n")
-    number = _skip_front_matter(lines)
-    found: list[str] = []
-    fenced = False
-    for number, line in enumerate(lines[number:], number + 1):  # noqa: B020 - it goes on from there
-        starts = _ITEM.match(line) or line.lstrip().startswith("|")
-        if found and (fenced or not line.strip() or starts or _FENCE.match(line)):
-            yield number - len(found), found
-            found = []
-        if _FENCE.match(line):
-            fenced = not fenced
-        elif not fenced and line.strip() and not _RULER.fullmatch(line):
-            found.append(line)
-    if found:
-        yield number - len(found) + 1, found
-
-
-def _skip_front_matter(lines: list[str]) -> int:
-    if lines[0].strip() != "---":
-        return 0
-    return next((number for number, line in enumerate(lines[1:], 2) if line.strip() == "---"), 0)
 
 
 def _split(lines: list[str], first: int, heading: str) -> Iterator[Sentence]:

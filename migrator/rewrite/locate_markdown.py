@@ -29,16 +29,13 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-_MARKS = re.compile(
-    r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|http[ -]\w*\s*backend|\bstates?\b|backend project|backend\s+\"http\"",
-    re.IGNORECASE,
+_NAME = (
+    r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|http[ -]\w*\s*backend|backend project"
+    r"|backend\s+\"http\""
 )
+_MARKS = re.compile(rf"{_NAME}|\bstates?\b", re.IGNORECASE)
 # Without one of these a document says something of the source only by what ``may_be_meant`` knows.
-_NAMES = re.compile(
-    r"(?:tofu|terraform) init|TF_HTTP|terraform/state|backend-config|GitLab|GITLAB_|CI_JOB_TOKEN|http[ -]\w*\s*backend|backend project"
-    r"|backend\s+\"http\"",
-    re.IGNORECASE,
-)
+_NAMES = re.compile(rf"{_NAME}|CI_JOB_TOKEN", re.IGNORECASE)
 _TOKEN_OF_SOURCE = re.compile(
     r"\btokens?\b.{0,60}(?:\bapi`?\s+scope|\bGitLab\b)|GitLab.{0,40}\btokens?\b", re.IGNORECASE
 )

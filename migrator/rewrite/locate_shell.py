@@ -119,7 +119,7 @@ def _locate_words(scope: Scope, taken: Sequence[Span]) -> Iterator[Located]:
     for group in _comments(scope):
         if not any(_overlap(one, group) for one in taken):
             yield from locate_comment(scope.source.whole, group, language="shell")
-    words = [(node, scope.source.span(node)) for node in scope.source.nodes() if _is_message(scope, node)]
+    words = [(node, scope.source.span(node)) for node in scope.source.nodes if _is_message(scope, node)]
     free = [(node, span) for node, span in words if not any(_overlap(one, span) for one in taken)]
     certain = [span for _, span in free if names_source(span.of(scope.source.whole))]
     near = {scope.line_of(one.start) for one in (*taken, *certain)}
@@ -136,7 +136,7 @@ def _comments(scope: Scope) -> Iterator[Span]:
     """Yield comments: those of adjacent lines as one, one behind code by itself."""
     whole = scope.source.whole
     held: Span | None = None
-    for node in scope.source.nodes():
+    for node in scope.source.nodes:
         if node.type != "comment":
             continue
         span = scope.source.span(node)
@@ -226,7 +226,7 @@ def _locate_addresses(scope: Scope, located: list[Located]) -> list[Located]:
 
 def _address_variable(scope: Scope, position: int, located: Sequence[Located]) -> Located | None:
     """Return the assignment of an address that only references to rewrite read; its value then names the object."""
-    for node in scope.source.nodes():
+    for node in scope.source.nodes:
         if node.type != "variable_assignment":
             continue
         value, name = node.child_by_field_name("value"), node.child_by_field_name("name")

@@ -23,7 +23,7 @@ _FILTERS = {"sort", "head", "tail", "grep", "less", "more", "tee"}
 def locate_api_calls(scope: Scope) -> Iterator[Located]:
     """Yield the commands of a part that call GitLab's state API; commands joined by ``||`` or ``&&`` count as one."""
     seen: list[Span] = []
-    for node in scope.source.nodes():
+    for node in scope.source.nodes:
         if node.type != "command" or not _is_client(scope, node):
             continue
         located = _locate_call(scope, node)

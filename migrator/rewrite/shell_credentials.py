@@ -23,7 +23,7 @@ _OTHER_BUSINESS = re.compile(
 def locate_credential_checks(scope: Scope) -> Iterator[Located]:
     """Yield whole statements where they do nothing else, and only the test where they do."""
     taken: list[Span] = []
-    for node in scope.source.nodes():
+    for node in scope.source.nodes:
         condition = _condition(scope, node)
         if condition is None:
             continue

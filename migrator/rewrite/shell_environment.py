@@ -29,7 +29,7 @@ _ABOUT = re.compile(
 def locate_exports(scope: Scope) -> Iterator[Located]:
     """Yield one reference per run of adjacent lines that only set TF_HTTP_*, and one per prefix or joined statement."""
     run: list[Node] = []
-    for node in scope.source.nodes():
+    for node in scope.source.nodes:
         if not _is_setting(scope, node):
             continue
         if node.parent is not None and node.parent.type in {"command", "declaration_command"}:
@@ -193,7 +193,7 @@ def _with_comment(scope: Scope, node: "Node", line_start: int) -> int:
 
 def locate_reads(scope: Scope, taken: Sequence[Span]) -> Iterator[Located]:
     """Yield expansions of TF_HTTP_* outside of ``taken``: the address in a message is rewritten, others are reported."""
-    for node in scope.source.nodes():
+    for node in scope.source.nodes:
         if node.type not in {"expansion", "simple_expansion"}:
             continue
         span = scope.source.span(node)

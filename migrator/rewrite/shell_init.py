@@ -45,7 +45,7 @@ class _Flag:
 
 def locate_inits(scope: Scope) -> Iterator[Located]:
     """Yield the init commands of a part, and arrays that collect their flags."""
-    for node in scope.source.nodes():
+    for node in scope.source.nodes:
         if node.type == "command":
             yield from _locate_command(_with_prefix(scope, node), node)
         elif node.type == "array":

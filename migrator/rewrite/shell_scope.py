@@ -103,7 +103,7 @@ def _is_address(texts: set[str]) -> bool:
 
 
 def _assignments(source: ShellSource) -> Iterator[tuple[str, str]]:
-    for node in source.nodes():
+    for node in source.nodes:
         # What stands before a command holds for that command alone.
         if node.type == "variable_assignment" and not (node.parent is not None and node.parent.type == "command"):
             name, value = node.child_by_field_name("name"), node.child_by_field_name("value")

@@ -90,12 +90,9 @@ class ShellSource:
             end = child.end_byte
         return found
 
-    def nodes(self) -> Sequence["Node"]:
-        """Return every named node in order of position, outer ones first."""
-        return self._nodes
-
     @cached_property
-    def _nodes(self) -> list["Node"]:
+    def nodes(self) -> Sequence["Node"]:
+        """Every named node in order of position, outer ones first."""
         found: list[Node] = []
         pending = [self.root]
         while pending:

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from migrator.audit.model import Contradiction, SurfaceReport
 from migrator.audit.prose import Sentence
-from migrator.audit.reading import Reading, compile_rule, find_uses
-from migrator.audit.rules import Claim, Coordinate, Surface
+from migrator.audit.reading import Reading, find_uses
+from migrator.audit.rules import Claim, Coordinate, Surface, compile_rule
 from migrator.audit.surfaces import find_stacks
 from migrator.inventory.model import Place, Stack
-from migrator.inventory.survey import read_survey
 from migrator.rewrite.reference import WORDS
 from migrator.rewrite.spans import line_of
 
@@ -33,40 +32,44 @@ def find_contradictions(reading: Reading, reports: Mapping[str, SurfaceReport]) 
 
 def _find_half_moved(reading: Reading) -> Iterator[Contradiction]:
     """Yield working lines that lead elsewhere than the backend of their stack."""
+    surfaces = {surface.backend: surface for surface in reading.rules.surface if surface.backend}
     s3 = {stack.name: stack for stack in find_stacks(reading, "s3")}
     gitlab = {stack.name: stack for stack in find_stacks(reading, "gitlab")}
-    owner = {surface.backend: surface.owner for surface in reading.rules.surface if surface.backend}
-    ids = {surface.backend: surface.id for surface in reading.rules.surface if surface.backend}
-    if s3 and "gitlab" in ids:
-        survey = read_survey(reading.tree, reading.inventory.stacks)
-        for one in reading.inventory.references:
-            if one.kind in WORDS or not one.leads_to_source:
-                continue
-            names = sorted((set(one.stacks) | survey.stacks_at(one.place)) & s3.keys())
-            if one.stray or names:
-                yield Contradiction(
-                    place=one.place,
-                    code="half-moved",
-                    surface=ids["gitlab"],
-                    owner=owner["gitlab"],
-                    message=f"leads to GitLab, and the backend of {', '.join(names) or 'every stack'} is s3",
-                    against=_backends([s3[name] for name in names] or list(s3.values())),
-                )
-    if gitlab and "s3" in ids:
-        survey = read_survey(reading.tree, reading.inventory.stacks)
-        for path, text in reading.code():
-            for found in find_uses(text, _S3_FLAG) if "-backend-config" in text else ():
-                line = line_of(text, found.start())
-                place = Place(path=path, start_line=line, end_line=line)
-                for name in sorted(survey.stacks_at(place) & gitlab.keys()):
-                    yield Contradiction(
-                        place=place,
-                        code="half-moved",
-                        surface=ids["s3"],
-                        owner=owner["s3"],
-                        message=f"configures an s3 backend, and the backend of {name} is GitLab's",
-                        against=_backends([gitlab[name]]),
-                    )
+    if s3 and "gitlab" in surfaces:
+        yield from _find_left_behind(reading, surfaces["gitlab"], s3)
+    if gitlab and "s3" in surfaces:
+        yield from _find_ahead(reading, surfaces["s3"], gitlab)
+
+
+def _find_left_behind(reading: Reading, surface: Surface, s3: Mapping[str, Stack]) -> Iterator[Contradiction]:
+    for one in reading.inventory.references:
+        if one.kind in WORDS or not one.leads_to_source:
+            continue
+        names = sorted((set(one.stacks) | reading.survey.stacks_at(one.place)) & s3.keys())
+        if one.stray or names:
+            message = f"leads to GitLab, and the backend of {', '.join(names) or 'every stack'} is s3"
+            yield _half_moved(surface, one.place, message, [s3[name] for name in names] or list(s3.values()))
+
+
+def _find_ahead(reading: Reading, surface: Surface, gitlab: Mapping[str, Stack]) -> Iterator[Contradiction]:
+    for path, text in reading.code():
+        for found in find_uses(text, _S3_FLAG) if "-backend-config" in text else ():
+            line = line_of(text, found.start())
+            place = Place(path=path, start_line=line, end_line=line)
+            for name in sorted(reading.survey.stacks_at(place) & gitlab.keys()):
+                message = f"configures an s3 backend, and the backend of {name} is GitLab's"
+                yield _half_moved(surface, place, message, [gitlab[name]])
+
+
+def _half_moved(surface: Surface, place: Place, message: str, stacks: Sequence[Stack]) -> Contradiction:
+    return Contradiction(
+        place=place,
+        code="half-moved",
+        surface=surface.id,
+        owner=surface.owner,
+        message=message,
+        against=_backends(stacks),
+    )
 
 
 def _backends(stacks: Sequence[Stack]) -> tuple[Place, ...]:
@@ -156,14 +159,14 @@ def _find_differing(reading: Reading) -> Iterator[Contradiction]:
 def _compare(
     reading: Reading, surface: Surface, name: str, coordinates: Sequence[Coordinate]
 ) -> Iterator[Contradiction]:
-    defined = _read_defined(reading, coordinates)
+    defined, told = _read_defined(reading, coordinates), list(_read_told(reading, surface, coordinates))
     for inside in (False, True):  # one service has an address inside the cluster and one outside
         files: dict[str, dict[str, Place]] = defaultdict(dict)
         for value, place in defined:
             if bool(_INSIDE.search(value)) == inside:
                 files[place.path].setdefault(value, place)
         # A file with several values chooses between them.
-        single = [(*found.popitem(),) for found in (dict(one) for one in files.values()) if len(found) == 1]
+        single = [next(iter(found.items())) for found in files.values() if len(found) == 1]
         known = {value for found in files.values() for value in found}
         counted = Counter(value for value, _ in single)
         usual = max(counted, key=lambda value: (counted[value], value), default=None)
@@ -172,13 +175,11 @@ def _compare(
             if value != usual and not several:
                 against = tuple(place for other, place in single if other == usual)
                 yield _differs(surface, name, place, f"{value} here, {usual} elsewhere", against)
-        for value, place in _read_told(reading, surface, coordinates):
+        places = tuple(place for found in files.values() for place in found.values())
+        elsewhere = f", code says {', '.join(sorted(known))}" if known else ", which no code defines"
+        for value, place in told:
             if bool(_INSIDE.search(value)) == inside and not any(_same(value, one) for one in known):
-                places = tuple(place for found in files.values() for place in found.values())
-                told = f"the document says {value}, code says {', '.join(sorted(known))}"
-                yield _differs(
-                    surface, name, place, told if known else f"the document says {value}, which no code defines", places
-                )
+                yield _differs(surface, name, place, f"the document says {value}{elsewhere}", places)
 
 
 def _differs(surface: Surface, name: str, place: Place, message: str, against: tuple[Place, ...]) -> Contradiction:

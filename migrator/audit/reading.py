@@ -5,13 +5,14 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property
 
 from migrator.audit.prose import Sentence, read_comment_sentences, read_sentences
-from migrator.audit.rules import Rules
+from migrator.audit.rules import Rules, compile_rule
 from migrator.inventory.file_kinds import FileKind, find_kind
 from migrator.inventory.history import is_history
 from migrator.inventory.model import Inventory, Place, build_place
+from migrator.inventory.survey import Survey, read_survey
 from migrator.inventory.tree import RepositoryTree
 from migrator.rewrite.outline import OutlineError, read_literal, read_outline
 
@@ -21,12 +22,6 @@ _COMMENT_MARK = re.compile(r"[ \t]*(?:#|//|--|\*|;|<!--|%)")
 _DATA = re.compile(r"\.(?:tfstate(?:\.backup)?|lock|lock\.json|sum|svg|map|min\.js|csv)$|(?:^|/)package-lock\.json$")
 _MODULE_FILE = (".tf", ".tofu")
 _LARGEST = 2 * 1024 * 1024  # bytes; what is larger was written by no person
-
-
-@cache
-def compile_rule(pattern: str) -> re.Pattern[str]:
-    """Return a rule's pattern, which matches nothing when it is empty."""
-    return re.compile(f"(?im:{pattern})" if pattern else r"(?!)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +71,11 @@ class Reading:
     def code(self) -> Iterator[tuple[str, str]]:
         """Yield path and text of each file that is no document."""
         return ((path, text) for path, text in self.texts.items() if not _DOCUMENT.search(path))
+
+    @cached_property
+    def survey(self) -> Survey:
+        """The entry points; read when a line has to be placed, which few repositories need."""
+        return read_survey(self.tree, self.inventory.stacks)
 
     @cached_property
     def sentences(self) -> tuple[tuple[str, Sentence, bool], ...]:

@@ -5,7 +5,7 @@ A file of one's own has the same form. A surface with the ``id`` of a built-in o
 """
 
 import re
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import msgspec
@@ -75,12 +75,13 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     claim: tuple[Claim, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    path: Path
+@cache
+def compile_rule(pattern: str) -> re.Pattern[str]:
+    """Return a rule's pattern, which matches nothing when it is empty.
 
-    def fail(self, message: str, hint: str) -> ConfigurationError:
-        return ConfigurationError(message, where=str(self.path), now="nothing was read but this file", hint=hint)
+    Raises: re.error.
+    """
+    return re.compile(f"(?im:{pattern})" if pattern else r"(?!)")
 
 
 def read_rules(extra: Path | None) -> Rules:
@@ -107,33 +108,36 @@ def read_rules(extra: Path | None) -> Rules:
 
 
 def _read(path: Path) -> Rules:
-    place = _Place(path)
     try:
         rules = msgspec.toml.decode(path.read_bytes(), type=Rules)
     except OSError as error:
-        raise place.fail(f"the rules cannot be read: {error.strerror}", "migrator audit --rules FILE") from None
+        raise _fail(path, f"the rules cannot be read: {error.strerror}", "migrator audit --rules FILE") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise place.fail(f"these are no rules: {error}", "docs/audit.md describes the form") from None
+        raise _fail(path, f"these are no rules: {error}", "docs/audit.md describes the form") from None
     if rules.format != FORMAT:
-        raise place.fail(f"rules of format {rules.format!r}", f'write format = "{FORMAT}"')
-    _check(rules, place)
+        raise _fail(path, f"rules of format {rules.format!r}", f'write format = "{FORMAT}"')
+    _check(rules, path)
     return rules
 
 
-def _check(rules: Rules, place: _Place) -> None:
+def _check(rules: Rules, path: Path) -> None:
     patterns = [rules.negations, rules.hedges, rules.history]
     for surface in rules.surface:
         patterns += [surface.module, surface.named, *surface.uses, *(one.pattern for one in surface.coordinates)]
         for coordinate in surface.coordinates:
             patterns.append(coordinate.told)
             if not all("(?P<value>" in one for one in (coordinate.pattern, coordinate.told or "(?P<value>")):
-                raise place.fail(f"{surface.id}, {coordinate.name}: the pattern has no group (?P<value>...)", "add it")
+                raise _fail(path, f"{surface.id}, {coordinate.name}: the pattern has no group (?P<value>...)", "add it")
         if surface.backend not in ("", "gitlab", "s3"):
-            raise place.fail(f"{surface.id}: backend {surface.backend!r}", 'write "gitlab" or "s3"')
+            raise _fail(path, f"{surface.id}: backend {surface.backend!r}", 'write "gitlab" or "s3"')
     for claim in rules.claim:
         patterns += [claim.says, claim.about, claim.unless]
     for pattern in patterns:
         try:
-            re.compile(pattern)
+            compile_rule(pattern)
         except re.error as error:
-            raise place.fail(f"not a regular expression: {pattern!r}: {error}", "correct it") from None
+            raise _fail(path, f"not a regular expression: {pattern!r}: {error}", "correct it") from None
+
+
+def _fail(path: Path, message: str, hint: str) -> ConfigurationError:
+    return ConfigurationError(message, where=str(path), now="nothing was read but this file", hint=hint)

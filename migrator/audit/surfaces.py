@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from migrator.audit.model import Evidence, Standing, SurfaceReport
-from migrator.audit.reading import Reading, compile_rule, find_uses
-from migrator.audit.rules import Surface
+from migrator.audit.reading import Reading, find_uses
+from migrator.audit.rules import Surface, compile_rule
 from migrator.inventory.model import Place, Stack
 from migrator.inventory.stacks import is_gitlab_backend
 from migrator.rewrite.reference import WORDS

@@ -37,6 +37,10 @@ def test_or_replace_them(tmp_path: Path) -> None:
         ("surface = 3", "these are no rules"),
         ('format = "other/1"', "rules of format 'other/1'"),
         (f'format = "{FORMAT}"\n[[surface]]\nid = "a"\ntitle = "A"\nuses = ["("]', "not a regular expression: '('"),
+        (
+            f'format = "{FORMAT}"\n[[surface]]\nid = "a"\ntitle = "A"\nuses = ["(?s)a"]',
+            "not a regular expression: '(?s)a'",
+        ),
         (f'format = "{FORMAT}"\n[[surface]]\nid = "a"\ntitle = "A"\nbackend = "cloud"', "backend 'cloud'"),
         (f'format = "{FORMAT}"\n[[surface]]\nid = "a"\ntitle = "A"\ncolour = "red"', "colour"),
         (

@@ -1,9 +1,8 @@
 """Audit -> JSON and Markdown. Equal audits give equal bytes. PURE."""
 
-from collections.abc import Sequence
-
 from migrator.audit.model import Audit, Contradiction, SurfaceReport
-from migrator.inventory.model import Place
+from migrator.inventory.codec import describe_place
+from migrator.inventory.formats import build_markdown_table
 
 FORMAT = "migrator.audit/1"
 _MOST_SHOWN = 8  # places of one surface in a Markdown cell
@@ -28,7 +27,9 @@ def _surface(one: SurfaceReport) -> dict[str, object]:
         "is": one.is_,
         "is_not": one.is_not,
         "stacks": list(one.stacks),
-        "evidence": [{**_place(proof.place), "what": proof.what, "proves": proof.proves} for proof in one.evidence],
+        "evidence": [
+            {**describe_place(proof.place), "what": proof.what, "proves": proof.proves} for proof in one.evidence
+        ],
     }
 
 
@@ -37,26 +38,22 @@ def _contradiction(one: Contradiction) -> dict[str, object]:
         "code": one.code,
         "surface": one.surface,
         "owner": one.owner or None,
-        **_place(one.place),
+        **describe_place(one.place),
         "message": one.message,
-        "against": [_place(place) for place in one.against],
+        "against": [describe_place(place) for place in one.against],
     }
-
-
-def _place(place: Place) -> dict[str, object]:
-    return {"path": place.path, "start_line": place.start_line, "end_line": place.end_line}
 
 
 def format_markdown(audit: Audit) -> str:
     """Return a report for a merge request or a wiki page."""
     lines = ["# Who is the authority", "", f"Revision: {audit.revision or 'none'}", ""]
-    lines += _table(
+    lines += build_markdown_table(
         ("surface", "standing", "is", "is not", "owner", "where"),
         [(one.title, one.standing.value, one.is_, one.is_not, one.owner, _places(one)) for one in audit.surfaces],
     )
     lines += ["", f"## Contradictions ({len(audit.contradictions)})", ""]
     if audit.contradictions:
-        lines += _table(
+        lines += build_markdown_table(
             ("place", "code", "what", "against", "owner"),
             [
                 (f"`{one.place}`", f"`{one.code}`", one.message, ", ".join(f"`{p}`" for p in one.against), one.owner)
@@ -72,8 +69,3 @@ def _places(one: SurfaceReport) -> str:
     shown = ", ".join(f"`{proof.place}`" for proof in one.evidence[:_MOST_SHOWN])
     more = len(one.evidence) - _MOST_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    return lines + [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]

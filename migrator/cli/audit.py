@@ -12,6 +12,7 @@ from migrator.audit.model import Audit
 from migrator.audit.rules import read_rules
 from migrator.cli.invocation import Invocation
 from migrator.errors import CheckFailedError
+from migrator.inventory.codec import dump_document
 from migrator.report.visible import make_visible, make_visible_json
 
 
@@ -52,9 +53,7 @@ def _show(found: Audit, invocation: Invocation, format: str) -> None:
         case "json" if invocation.output.json:
             invocation.output.document(build_document(found))
         case "json":
-            import json
-
-            sys.stdout.write(make_visible_json(json.dumps(build_document(found), indent=2, ensure_ascii=False) + "\n"))
+            sys.stdout.write(make_visible_json(dump_document(build_document(found))))
         case "markdown":
             sys.stdout.write(make_visible(format_markdown(found)))
         case _:

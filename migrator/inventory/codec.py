@@ -10,7 +10,12 @@ FORMAT = "migrator.inventory/1"
 
 def encode_inventory(inventory: Inventory) -> bytes:
     """Return the document as UTF-8 JSON, indented, with a newline at its end."""
-    return (json.dumps(build_document(inventory), indent=2, ensure_ascii=False) + "\n").encode()
+    return dump_document(build_document(inventory)).encode()
+
+
+def dump_document(document: object) -> str:
+    """Return a document as JSON for people and programs: indented, every letter as it is, with a newline at its end."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
 
 
 def build_document(inventory: Inventory) -> dict[str, object]:
@@ -25,7 +30,7 @@ def build_document(inventory: Inventory) -> dict[str, object]:
 
 
 def _stack(stack: Stack) -> Mapping[str, object]:
-    backend = {"type": stack.backend.type, **_place(stack.backend.place)} if stack.backend else None
+    backend = {"type": stack.backend.type, **describe_place(stack.backend.place)} if stack.backend else None
     return {
         "name": stack.name,
         "directory": stack.directory,
@@ -41,7 +46,7 @@ def _state(state: StateName) -> Mapping[str, object]:
 
 def _reference(reference: Reference) -> Mapping[str, object]:
     return {
-        **_place(reference.place),
+        **describe_place(reference.place),
         "start_column": reference.start_column,
         "end_column": reference.end_column,
         "kind": reference.kind.value,
@@ -53,8 +58,9 @@ def _reference(reference: Reference) -> Mapping[str, object]:
 
 
 def _hazard(hazard: Hazard) -> Mapping[str, object]:
-    return {"code": hazard.code, **_place(hazard.place), "message": hazard.message}
+    return {"code": hazard.code, **describe_place(hazard.place), "message": hazard.message}
 
 
-def _place(place: Place) -> Mapping[str, object]:
+def describe_place(place: Place) -> Mapping[str, object]:
+    """Return the keys that name a place."""
     return {"path": place.path, "start_line": place.start_line, "end_line": place.end_line}

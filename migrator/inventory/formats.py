@@ -5,11 +5,11 @@ an array of issues with a description, a check name, a fingerprint, a severity a
 something to be done is an issue there: references kept on purpose are left out.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from types import MappingProxyType
 
+from migrator.inventory.codec import dump_document
 from migrator.inventory.model import Inventory, Place, Reference
 from migrator.rewrite.reference import Disposition, ReferenceKind
 
@@ -71,7 +71,7 @@ def format_sarif(inventory: Inventory, *, version: str) -> str:
     }
     if inventory.revision:
         run["properties"] = {"revision": inventory.revision}
-    return _dump({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
+    return dump_document({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]})
 
 
 def format_codequality(inventory: Inventory) -> str:
@@ -82,15 +82,20 @@ def format_codequality(inventory: Inventory) -> str:
         if one.disposition is not Disposition.KEEP
     ]
     issues += [_issue(hazard.code, hazard.message, "critical", hazard.place) for hazard in inventory.hazards]
-    return _dump(issues)
+    return dump_document(issues)
 
 
-def _table(title: str, header: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     if not rows:
         return [f"## {title}", "", "None.", ""]
+    return [f"## {title}", "", *build_markdown_table(header, rows), ""]
+
+
+def build_markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; whatever a cell holds, it stays one cell."""
     escaped = [" | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in row) for row in rows]
     ruler = "|".join(" --- " for _ in header)
-    return [f"## {title}", "", f"| {' | '.join(header)} |", f"|{ruler}|", *(f"| {row} |" for row in escaped), ""]
+    return [f"| {' | '.join(header)} |", f"|{ruler}|", *(f"| {row} |" for row in escaped)]
 
 
 def _sarif_reference(reference: Reference) -> dict[str, object]:
@@ -146,7 +151,3 @@ def _uri(path: str) -> str:
     from urllib.parse import quote  # not needed by any other command
 
     return quote(path)
-
-
-def _dump(document: object) -> str:
-    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"

@@ -1,13 +1,10 @@
 """The audit as a table for people."""
 
-from collections.abc import Sequence
-
 from rich.console import RenderableType
+from rich.markup import escape
 
 from migrator.audit.model import Audit, Standing, SurfaceReport
-from migrator.report.tables import build_count, build_heading, build_table
-
-_MOST_SHOWN = 3
+from migrator.report.tables import build_count, build_heading, build_table, shorten
 
 
 def build_audit_report(audit: Audit, *, everything: bool) -> list[RenderableType]:
@@ -17,12 +14,12 @@ def build_audit_report(audit: Audit, *, everything: bool) -> list[RenderableType
     parts.append(build_table(("surface", "standing", "by", "owner"), rows))
     if everything:
         for one in audit.surfaces:
-            parts.append(f"\n[bold]{one.title}[/bold] is {one.is_}; it is not {one.is_not}")
+            parts.append(f"\n[bold]{escape(one.title)}[/bold] is {escape(one.is_)}; it is not {escape(one.is_not)}")
             found = ((proof.place, "proof" if proof.proves else "said", proof.what) for proof in one.evidence)
             parts.append(build_table(("place", "", "what"), found))
     if audit.contradictions:
         parts.append(build_heading("Contradictions", len(audit.contradictions)))
-        against = ((one.place, one.code, one.message, _first(one.against)) for one in audit.contradictions)
+        against = ((one.place, one.code, one.message, shorten(one.against)) for one in audit.contradictions)
         parts.append(build_table(("place", "code", "what", "against"), against))
     proven = sum(one.standing is Standing.IMPLEMENTED for one in audit.surfaces)
     counted = build_count(len(audit.contradictions), "contradiction")
@@ -32,9 +29,4 @@ def build_audit_report(audit: Audit, *, everything: bool) -> list[RenderableType
 def _describe(one: SurfaceReport) -> str:
     if one.stacks:
         return ", ".join(one.stacks)
-    return _first([proof.place for proof in one.evidence])
-
-
-def _first(places: Sequence[object]) -> str:
-    more = len(places) - _MOST_SHOWN
-    return ", ".join(str(place) for place in places[:_MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return shorten([proof.place for proof in one.evidence])

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from migrator.inventory.model import Place
 from migrator.plan.model import Finding, Plan, PlannedFile
-from migrator.report.tables import build_count, build_heading, build_size, build_table
+from migrator.report.tables import build_count, build_heading, build_size, build_table, shorten
 from migrator.rewrite.spans import Edit, apply_edits
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
@@ -109,16 +109,11 @@ def _groups(plan: Plan) -> list[RenderableType]:
     for group in plan.groups:
         parts.append(build_heading("Cut over together: " + ", ".join(group.stacks)))
         rows = (
-            (binding.path, _shorten([_lines(place) for place in binding.places]), _names(binding.stacks, plan))
+            (binding.path, shorten([_lines(place) for place in binding.places]), _names(binding.stacks, plan))
             for binding in group.bindings
         )
         parts.append(build_table(("because of", "lines", "which serve"), rows))
     return parts
-
-
-def _shorten(places: Sequence[str], limit: int = 3) -> str:
-    more = f" and {len(places) - limit} more" if len(places) > limit else ""
-    return ", ".join(places[:limit]) + more
 
 
 def _findings(title: str, findings: Sequence[Finding]) -> list[RenderableType]:

@@ -57,6 +57,12 @@ def fit_columns(rows: Sequence[Sequence[str]], width: int) -> list[int]:
     return widths
 
 
+def shorten(items: Sequence[object], limit: int = 3) -> str:
+    """Return the first ``limit`` items in a line, and how many more there are."""
+    more = f" and {len(items) - limit} more" if len(items) > limit else ""
+    return ", ".join(str(item) for item in items[:limit]) + more
+
+
 def build_heading(title: str, count: int | None = None) -> str:
     """Return a heading with a count, as markup."""
     return f"\n[bold]{escape(title)}[/bold]" + ("" if count is None else f" ({count})")

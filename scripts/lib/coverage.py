@@ -9,6 +9,7 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from migrator.inventory.formats import build_markdown_table
 from tests.support.traps import Seen, Trap, look, read_traps
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "coverage.md"
@@ -22,9 +23,8 @@ both directions, so that what is not named there is neither found nor changed. *
 those that it reports for a person, those that it recognises and keeps. Codes: [hazards.md](hazards.md),
 [blockers.md](blockers.md).
 
-| trap | what is dangerous | what the tool does | found | codes | as stated |
-|---|---|---|---|---|---|
 """
+_HEADER = ("trap", "what is dangerous", "what the tool does", "found", "codes", "as stated")
 _WORDS = (("rewrite", "changed"), ("report", "reported"), ("keep", "kept"))
 
 
@@ -34,17 +34,17 @@ def build_document() -> str:
     for trap in read_traps():
         with tempfile.TemporaryDirectory(prefix="trap-") as root:
             rows.append(_build_row(trap, look(trap, Path(root))))
-    return _HEAD + "\n".join(rows) + "\n"
+    return _HEAD + "\n".join(build_markdown_table(_HEADER, rows)) + "\n"
 
 
-def _build_row(trap: Trap, seen: Seen) -> str:
+def _build_row(trap: Trap, seen: Seen) -> tuple[str, ...]:
     counted = Counter(one.rpartition(" ")[2] for one in seen.found)
     found = ", ".join(f"{counted[word]} {name}" for word, name in _WORDS if counted[word]) or "nothing"
     codes = sorted({one.partition(" ")[0] for one in seen.hazards} | set(seen.blockers))
     as_stated = all(
         getattr(seen, name) == getattr(trap, name) for name in ("found", "names", "hazards", "blockers", "after")
     )
-    cells = (
+    return (
         f"[{trap.trap}](../fixtures/traps/{trap.name}.toml)",
         trap.title,
         trap.outcome,
@@ -52,4 +52,3 @@ def _build_row(trap: Trap, seen: Seen) -> str:
         ", ".join(f"`{code}`" for code in codes),
         "yes" if as_stated else "**no**",
     )
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -7,7 +7,6 @@ leaves in a work tree, and that it leaves everything else alone.
 import difflib
 import json
 import re
-import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,11 +19,11 @@ import yaml
 from migrator.audit.codec import build_document
 from migrator.audit.discover import discover_audit
 from migrator.audit.rules import read_rules
-from migrator.inventory.tree import discover_tree
 from migrator.rehearsal.estate import sample_root
 from tests.support.estate_lab import Lab, replace_setting
 from tests.support.programs import require_program
 from tests.support.s3_servers import S3Server
+from tests.support.trees import write_tree
 
 STYLES = ("inline", "partial")
 
@@ -310,12 +309,7 @@ def _quote(places: Sequence[str] | dict[str, Any], scripts: dict[str, str]) -> s
 
 def _audit(files: Mapping[str, str], directory: Path) -> dict[str, Any]:
     """What ``audit`` says of a repository of these files: standing and stacks by surface, and the contradictions."""
-    for path, text in files.items():
-        file = directory / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text.encode())
-    subprocess.run(["git", "init", "-q", str(directory)], check=True)
-    found = build_document(discover_audit(discover_tree(directory), read_rules(None)))
+    found = build_document(discover_audit(write_tree(directory, files), read_rules(None)))
     return {
         "stacks": {one["surface"]: one["stacks"] for one in found["surfaces"] if one["stacks"]},
         "absent": {one["surface"] for one in found["surfaces"] if one["standing"] == "absent"},

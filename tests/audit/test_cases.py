@@ -6,7 +6,6 @@ contradictions = ["docs/state.md:3 migration-not-shown"]  # complete
 "docs/state.md" = '''...'''
 """
 
-import subprocess
 import tomllib
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from migrator.audit.discover import discover_audit
 from migrator.audit.model import Standing
 from migrator.audit.rules import read_rules
-from migrator.inventory.tree import discover_tree
+from tests.support.trees import write_tree
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "audit"
 CASES = sorted(FIXTURES.glob("*.toml"))
@@ -24,12 +23,7 @@ CASES = sorted(FIXTURES.glob("*.toml"))
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.stem)
 def test_standing_and_contradictions(case: Path, tmp_path: Path) -> None:
     told = tomllib.loads(case.read_text("utf-8"))
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    for path, text in told["files"].items():
-        file = tmp_path / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8")
-    found = discover_audit(discover_tree(tmp_path), read_rules(None))
+    found = discover_audit(write_tree(tmp_path, told["files"]), read_rules(None))
     standing = {one.surface: one.standing.value for one in found.surfaces if one.standing is not Standing.ABSENT}
     assert standing == told.get("standing", {})
     assert [f"{one.place} {one.code}" for one in found.contradictions] == told.get("contradictions", [])

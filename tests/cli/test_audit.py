@@ -1,12 +1,12 @@
 """``migrator audit``: formats, the gate, and rules of one's own, through the command line."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from migrator.cli.app import run
+from tests.support.trees import write_tree
 
 FILES = {
     "stacks/mail/backend.tf": 'terraform {\n  backend "http" {\n    address = '
@@ -17,10 +17,7 @@ FILES = {
 
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-    for path, text in FILES.items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text(text, "utf-8")
+    write_tree(tmp_path, FILES)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -67,3 +64,11 @@ def test_rules_of_ones_own(repository: Path, capsys: pytest.CaptureFixture[str])
     rules.write_text("format = 3", "utf-8")
     assert run(["audit", "--rules", "rules.toml"]) == 2
     assert "these are no rules" in capsys.readouterr().err
+
+
+def test_words_of_rules_are_shown_as_they_are(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rules = repository / "rules.toml"
+    surface = '[[surface]]\nid = "x"\ntitle = "[/x] of [red]us"\nis = "[bold]"\n'
+    rules.write_text(f'format = "migrator.audit-rules/1"\nreplace = true\n{surface}', "utf-8")
+    assert run(["audit", "--rules", "rules.toml", "-v", "--no-color"]) == 0
+    assert "[/x] of [red]us is [bold]" in capsys.readouterr().out

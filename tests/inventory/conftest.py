@@ -1,12 +1,13 @@
 """Small repositories made by hand, in real git."""
 
-import subprocess
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from migrator.inventory.tree import RepositoryTree, discover_tree
+from migrator.inventory.tree import RepositoryTree
+from tests.support.trees import write_tree
 
 MakeTree = Callable[[Mapping[str, str | bytes]], RepositoryTree]
 
@@ -14,13 +15,4 @@ MakeTree = Callable[[Mapping[str, str | bytes]], RepositoryTree]
 @pytest.fixture
 def make_tree(tmp_path: Path) -> MakeTree:
     """Write the files, put them under git, and return the tree."""
-
-    def make(files: Mapping[str, str | bytes]) -> RepositoryTree:
-        subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
-        for path, content in files.items():
-            file = tmp_path / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content.encode() if isinstance(content, str) else content)
-        return discover_tree(tmp_path)
-
-    return make
+    return partial(write_tree, tmp_path)

@@ -16,7 +16,6 @@
 What is not named is not found, and not changed: each list is complete.
 """
 
-import subprocess
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,13 +24,14 @@ from typing import Any
 
 from migrator.inventory.discover import discover_inventory
 from migrator.inventory.model import Inventory
-from migrator.inventory.tree import RepositoryTree, discover_tree
+from migrator.inventory.tree import RepositoryTree
 from migrator.plan.bind import bind_states
 from migrator.plan.build import build_plan
 from migrator.plan.facts import Facts
 from migrator.plan.model import ObservedState, Plan, PlannedRepository, ProbeResult, Project
 from migrator.rewrite.spans import Edit, Span, apply_edits
 from migrator.settings import FORMAT, Settings, SourceSettings, TargetSettings
+from tests.support.trees import write_tree
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "traps"
 PROJECT = Project(id=84, path="acme/infra")
@@ -80,12 +80,7 @@ def _read(path: Path) -> Trap:
 
 def look(trap: Trap, root: Path) -> Seen:
     """Write the repository below ``root``, and say what inventory and plan find in it."""
-    subprocess.run(["git", "init", "-q", str(root)], check=True)
-    for path, text in trap.files.items():
-        file = root / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, "utf-8", newline="")
-    tree = discover_tree(root)
+    tree = write_tree(root, trap.files)
     inventory = discover_inventory(tree)
     plan = _plan(trap, tree, inventory)
     return Seen(
